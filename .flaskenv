@@ -1,0 +1,2 @@
+# Lets `.venv/bin/flask …` find the application.
+FLASK_APP=chatbot

@@ -1,0 +1,70 @@
+"""Shaman: AI chat assistants for many small businesses, hosted by one operator. This page is its table of contents."""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from chatbot import cli, health, home
+from chatbot.api import init_api
+from chatbot.chat.setup import init_chat
+from chatbot.config import Settings, load_settings
+from chatbot.db import db, init_database
+from chatbot.error_pages import init_errors
+from chatbot.extensions import babel, cors, csrf, limiter, login, migrate
+from chatbot.knowledge.setup import init_knowledge
+from chatbot.logs import init_logs
+from chatbot.security import init_security
+from chatbot.tenants.doors import init_doors
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def create_app(**given: Any) -> Flask:
+    """The application. `given` settings (tests, tools) go before the environment's."""
+    settings = load_settings(**given)
+    app = Flask(
+        "chatbot",
+        root_path=str(PROJECT / "chatbot"),
+        template_folder=str(PROJECT / "templates"),
+        static_folder=str(PROJECT / "static"),
+        instance_path=str(settings.INSTANCE.resolve()),
+    )
+    app.config["SHAMAN"] = settings
+    init_logs(app, settings)
+    init_security(app, settings)
+    init_database(app, settings)
+    init_extensions(app, settings)
+    init_errors(app)
+    init_doors(app)
+    init_knowledge(app, settings)
+    init_chat(app, settings)
+    init_api(app)
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(home.blueprint)
+    cli.init_commands(app)
+    return app
+
+
+def init_extensions(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        RATELIMIT_STORAGE_URI=settings.REDIS_URL or "memory://",
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.REDIS_URL),
+        RATELIMIT_KEY_PREFIX="shaman",
+        BABEL_DEFAULT_LOCALE="en",
+        BABEL_TRANSLATION_DIRECTORIES=str(PROJECT / "chatbot" / "translations"),
+    )
+    babel.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    login.init_app(app)
+    login.user_loader(_load_account)
+    cors.init_app(app, resources={r"/api/*": {"origins": settings.CORS_ORIGINS}})
+    migrate.init_app(app, db, directory=str(PROJECT / "chatbot" / "migrations"))
+
+
+def _load_account(account_id: str) -> Any:
+    from chatbot.accounts.models import Account
+
+    account = db.session.get(Account, account_id)
+    return account if account and account.is_enabled else None

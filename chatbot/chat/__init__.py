@@ -1,0 +1,1 @@
+"""Conversations and the turn that answers a visitor."""

@@ -1,0 +1,99 @@
+"""Who is chatting: the browser of a signed cookie, or a signed-in account; and how often an address may ask."""
+
+import time
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, g, request
+from flask_babel import gettext as _
+from flask_limiter.errors import RateLimitExceeded
+from flask_login import current_user
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from chatbot.config import Settings
+from chatbot.errors import RateLimited, Unauthorized
+from chatbot.extensions import limiter
+from chatbot.security import caller_address, cookie_name
+from chatbot.tenancy import new_id
+from chatbot.tenants.doors import Entered
+
+YEAR = 365 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser of a request. `is_new` when it sent no cookie of ours: one goes out with the answer."""
+
+    id: str
+    is_new: bool
+
+
+def visitor_subject(tenant: Entered) -> str:
+    """Who chats on a page. Raises Unauthorized where the client asks people to sign in first."""
+    if current_user.is_authenticated:
+        return f"account:{current_user.get_id()}"
+    if not tenant.anonymous_chat:
+        raise Unauthorized(_("This assistant is for people who have signed in."))
+    return f"browser:{_browser().id}"
+
+
+def _browser() -> Browser:
+    if "browser" not in g:
+        g.browser = _read_cookie() or Browser(new_id(), is_new=True)
+    return g.browser  # type: ignore[no-any-return]
+
+
+def _read_cookie() -> Browser | None:
+    try:
+        value = _signer().loads(request.cookies.get(_name(), ""))
+    except BadSignature:
+        return None
+    return Browser(value, is_new=False) if isinstance(value, str) and len(value) == 26 else None
+
+
+def remember_browser(response: Response) -> Response:
+    """Give a browser that has none its cookie, after a request that asked who it is."""
+    browser: Browser | None = g.get("browser")
+    if browser is not None and browser.is_new and response.status_code < 400:
+        settings: Settings = current_app.config["SHAMAN"]
+        response.set_cookie(
+            _name(),
+            str(_signer().dumps(browser.id)),
+            max_age=YEAR,
+            httponly=True,
+            secure=settings.is_https,
+            samesite="Lax",
+            path="/",
+        )
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _name() -> str:
+    return cookie_name("visitor", current_app.config["SHAMAN"])
+
+
+def _signer() -> URLSafeSerializer:
+    return URLSafeSerializer(current_app.secret_key or "", salt="visitor")
+
+
+def init_chat_doors(app: Flask) -> None:
+    app.after_request(remember_browser)
+
+
+def check_rate(tenant: Entered) -> None:
+    """Count a chat call of this address. Raises RateLimited with the seconds to wait."""
+    settings: Settings = current_app.config["SHAMAN"]
+    rate = tenant.chat_rate or settings.CHAT_RATE_LIMIT
+    try:
+        with limiter.limit(rate, key_func=lambda: f"{tenant.id}:{caller_address()}"):
+            pass
+    except RateLimitExceeded:
+        wait = _seconds_to_wait()
+        words = _("You have sent several messages in a short time. Please wait %(n)s seconds.", n=round(wait))
+        raise RateLimited(words, retry_after=wait) from None
+
+
+def _seconds_to_wait() -> float:
+    current = limiter.current_limit
+    return max(1.0, current.reset_at - time.time()) if current else 60.0
+

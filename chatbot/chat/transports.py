@@ -1,0 +1,91 @@
+"""The ways a turn's events reach a caller: an event stream, or one answer at the end."""
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from chatbot.chat.events import BEGINNING, Event, Position
+from chatbot.chat.live import Live
+
+COMMENT_EVERY = 10  # seconds of silence; a proxy cuts an idle stream at 60, a caller may at 15
+
+
+def frame(event: Event) -> bytes:
+    """One server-sent event."""
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (
+        event.kind.encode(),
+        str(event.position).encode(),
+        orjson.dumps(event.data),
+    )
+
+
+def event_stream(live: Live, tenant_id: str, turn_id: str, after: Position = BEGINNING) -> Response:
+    """The turn as `text/event-stream`, from its start or after a position. The turn goes on when the caller leaves."""
+    frames = _frames(live.follow(tenant_id, turn_id, after), request.environ.get("gunicorn.socket"))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(frames, mimetype="text/event-stream", headers=headers)
+
+
+def _frames(followed: Iterator[Event | None], connection: socket.socket | None) -> Iterator[bytes]:
+    silent_since = time.monotonic()
+    for event in followed:
+        if event is not None:
+            yield frame(event)
+            silent_since = time.monotonic()
+        elif _has_left(connection):
+            return
+        elif time.monotonic() - silent_since > COMMENT_EVERY:
+            yield b": still here\n\n"
+            silent_since = time.monotonic()
+
+
+def _has_left(connection: socket.socket | None) -> bool:
+    """Whether the caller closed its side. Without this look a silent stream's viewer is noticed gone at its second write."""
+    if connection is None:
+        return False
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except (BlockingIOError, InterruptedError):
+        return False
+    except (OSError, ValueError):
+        return isinstance(connection, socket.socket) and not hasattr(connection, "pending")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a caller that waits for the whole answer gets. `end` is None while the turn is still open."""
+
+    session_id: str = ""
+    turn_id: str = ""
+    question_id: str = ""
+    text: str = ""
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    end: Event | None = None
+
+
+def drain(live: Live, tenant_id: str, turn_id: str, seconds: float) -> Answer:
+    """Follow a turn to its end, or for `seconds`."""
+    answer, pieces = Answer(turn_id=turn_id), []
+    until = time.monotonic() + seconds
+    connection = request.environ.get("gunicorn.socket")
+    for event in live.follow(tenant_id, turn_id):
+        if event is None:
+            if _has_left(connection):
+                break
+        elif event.kind == "start":
+            answer.session_id, answer.question_id = event.data["session_id"], event.data["message_id"]
+        elif event.kind == "delta":
+            pieces.append(event.data["text"])
+        elif event.kind == "citation":
+            answer.citations.append(event.data)
+        elif event.is_last:
+            answer.end = event
+        if time.monotonic() > until:
+            break
+    answer.text = "".join(pieces)
+    return answer

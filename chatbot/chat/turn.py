@@ -1,0 +1,199 @@
+"""One turn, from its stored question to its settled answer.
+
+`RunningTurn.events()` is a generator that never raises to its reader: it gathers what the model needs, lets it speak,
+and settles whatever happened. No transaction and no connection is held while the model speaks.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from chatbot.chat import context, ending, events, store
+from chatbot.chat.citations import cited
+from chatbot.chat.ending import Ending
+from chatbot.chat.events import Event
+from chatbot.chat.opening import LEASE
+from chatbot.chat.store import TurnRow
+from chatbot.config import Settings
+from chatbot.db import Unit, write
+from chatbot.errors import ModelError, ShamanError
+from chatbot.providers import Providers
+from chatbot.providers.contract import Call, ChatRequest, Finish, Stopped
+from chatbot.tenancy import now
+from chatbot.usage.ledger import Usage, estimate_tokens
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What every turn of one process shares."""
+
+    owner: str
+    settings: Settings
+    providers: Providers
+
+
+class Speech:
+    """The answer so far. One thread adds, others read: `text` is whole at any moment."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.length = 0
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self.length += len(piece)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)  # one step under the interpreter's lock: a piece is in it or not
+
+
+class RunningTurn:
+    """A turn that this process has begun. After `events()` is exhausted `next` is the conversation's next turn, if any."""
+
+    def __init__(self, turn: TurnRow, worker: Worker) -> None:
+        self.row = turn
+        self.next: TurnRow | None = None
+        self.speech = Speech()
+        self.call = Call(
+            deadline=time.monotonic() + worker.settings.TURN_TIMEOUT, idle=worker.settings.CHAT_TIMEOUT
+        )
+        self._worker = worker
+        self._saved = 0
+        self._request: ChatRequest | None = None
+        self._finish: Finish | None = None
+        self._version: int | None = None
+
+    def has_unsaved_text(self) -> bool:
+        """Whether more was said since this was last asked (the keeper asks, once a second)."""
+        saved, self._saved = self._saved, self.speech.length
+        return self._saved > saved
+
+    def events(self) -> Iterator[Event]:
+        """The turn's events from `start` to `done` or `error`; the turn is settled before the last one is given."""
+        row = self.row
+        yield events.start(row.conversation_id, row.id, row.question_id)
+        problem: dict[str, Any] | None = None
+        status = "complete"
+        try:
+            yield from self._speak()
+        except Stopped:
+            status = "stopped" if self.call.reason == "stopped" else "interrupted"
+        except ModelError as error:
+            status, problem = "failed", error.problem()
+            log.warning("model failed", turn=row.id, tenant=row.tenant_id, kind=error.kind, error=repr(error.__cause__)[:200])
+        except Exception as error:
+            status, problem = "failed", _unexpected(error).problem()
+            log.exception("turn failed", turn=row.id, tenant=row.tenant_id)
+        ending = self._ending(status, problem)
+        if not self._settle(ending):
+            ending = replace(ending, status="interrupted", problem=ShamanError().problem())
+        yield from closing_events(row, ending, self.speech.length)
+
+    def _speak(self) -> Iterator[Event]:
+        gathered = context.gather(self.row, self._worker.settings)
+        self._request, self._version = gathered.request, gathered.settings_version
+        provider = self._worker.providers.for_assistant(gathered.assistant)
+        room = self._worker.settings.ANSWER_LIMIT
+        for piece in provider.stream(gathered.request, self.call):
+            if isinstance(piece, Finish):
+                self._finish = piece
+                return
+            piece = piece[:room]
+            room -= len(piece)
+            self.speech.add(piece)
+            yield events.delta(piece, self.speech.length)
+            if room <= 0:
+                self.call.stop("length")
+                self._finish = Finish("length", gathered.request.model or "")
+                return
+
+    def _ending(self, status: str, problem: dict[str, Any] | None) -> Ending:
+        if status == "interrupted":
+            problem = interruption()
+        text = self.speech.text
+        passages = self._request.passages if self._request else ()
+        return Ending(
+            status=status,
+            text=text,
+            finish_reason=_finish_reason(status, self._finish),
+            problem=problem,
+            usage=self._usage(text),
+            model=self._finish.model if self._finish else (self._request.model or "" if self._request else ""),
+            citations=cited(text, passages),
+            settings_version=self._version,
+        )
+
+    def _usage(self, text: str) -> Usage:
+        if self._finish is not None and self._finish.usage is not None:
+            return self._finish.usage
+        if self._request is None or not text:
+            return Usage()  # nothing came: nothing is charged
+        asked = estimate_tokens(*(content for _role, content in self._request.messages))
+        return Usage(asked, estimate_tokens(text), estimated=True)
+
+    def _settle(self, ending_: Ending) -> bool:
+        """Store how it ended and begin the next turn. Tries again while the database is away, as long as it may."""
+
+        def work(unit: Unit) -> tuple[bool, TurnRow | None]:
+            ours = ending.end_ours(unit, self.row, self._worker.owner, ending_)
+            if not ours or self.call.reason == "interrupted":
+                return ours, None  # this process is ending: another takes the next turn up
+            until = now() + LEASE
+            return ours, ending.claim_next(unit, self.row.conversation_id, self._worker.owner, until)
+
+        for pause in (0.1, 0.5, 2.0, 5.0, None):
+            try:
+                ours, self.next = write(self.row.tenant_id, work)
+                return ours
+            except Exception:
+                if pause is None:
+                    log.exception("turn could not be settled", turn=self.row.id, tenant=self.row.tenant_id)
+                    return False
+                time.sleep(pause)
+        return False
+
+
+def closing_events(row: TurnRow, ending_: Ending, length: int) -> Iterator[Event]:
+    """What follows the text of an ended turn: its citations, then `done` or `error`."""
+    for place, data in enumerate(ending_.citations, start=1):
+        yield events.citation(data, place, length)
+    if ending_.problem is not None:
+        yield events.error(ending_.problem, length)
+    else:
+        yield events.done(row.answer_id, ending_.finish_reason or "stop", ending_.usage.as_json(), length)
+
+
+def stored_events(unit: Unit, row: TurnRow) -> list[Event]:
+    """The events of an ended turn, made from what is stored."""
+    text, citations = store.answer_text(unit, row.answer_id)
+    shown = [events.start(row.conversation_id, row.id, row.question_id)]
+    if text:
+        shown.append(events.delta(text, len(text)))
+    usage = row.usage or Usage().as_json()
+    end = Ending(row.status, text, row.finish_reason, row.problem, Usage(**usage), citations=tuple(citations))
+    return [*shown, *closing_events(row, end, len(text))]
+
+
+def interruption() -> dict[str, Any]:
+    """The problem of a turn whose worker ended before its answer did."""
+    return Interrupted().problem()
+
+
+class Interrupted(ShamanError):
+    status, kind, title = 503, "interrupted", "The answer was interrupted"
+
+
+def _finish_reason(status: str, finish: Finish | None) -> str | None:
+    if status == "complete":
+        return finish.reason if finish else "stop"
+    return status if status in ("stopped", "refused") else None
+
+
+def _unexpected(error: Exception) -> ShamanError:
+    return error if isinstance(error, ShamanError) else ShamanError()

@@ -1,0 +1,110 @@
+"""The `flask …` commands. Each exits non-zero with one clear line when it can't."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from chatbot.accounts.commands import account_commands
+from chatbot.db import across_tenants
+from chatbot.errors import ShamanError
+from chatbot.knowledge.commands import knowledge_commands
+from chatbot.tenants import clients, keys
+from chatbot.tenants.models import Tenant
+
+client_commands = AppGroup("client", help="Clients: the businesses that this platform hosts.")
+key_commands = AppGroup("key", help="API keys.")
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """An error of the family ends the command with its words."""
+    try:
+        yield
+    except ShamanError as error:
+        problem = error.problem()
+        fields = "; ".join(f"{name}: {text}" for name, text in problem.get("errors", {}).items())
+        raise click.ClickException(problem["detail"] + (f" ({fields})" if fields else "")) from None
+    except (OperationalError, ProgrammingError) as error:
+        cause = str(error.orig).splitlines()[0]
+        raise click.ClickException(f"The database says: {cause}. Is it up to date? Run `flask db upgrade`.") from None
+
+
+@client_commands.command("create")
+@click.argument("slug")
+@click.option("--name", required=True, help="The business's name.")
+@click.option("--anonymous/--sign-in", "anonymous_chat", default=True, help="May anybody chat, or members alone?")
+def create_client(slug: str, name: str, anonymous_chat: bool) -> None:
+    """Make a client."""
+    with said_plainly():
+        clients.create_client(slug, name, anonymous_chat=anonymous_chat)
+    click.echo(f"Client {slug} is made.")
+
+
+@client_commands.command("delete")
+@click.argument("slug")
+def delete_client(slug: str) -> None:
+    """Delete a client with everything it owns."""
+    with said_plainly():
+        clients.delete_client(slug)
+    click.echo(f"Client {slug} is deleted.")
+
+
+@key_commands.command("create")
+@click.argument("slug", required=False)
+@click.option("--platform", is_flag=True, help="A key for the platform, in a client's place.")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option("--scope", "scopes", multiple=True, required=True, help="chat, read or manage; may be repeated.")
+def create_key(slug: str | None, platform: bool, name: str, scopes: tuple[str, ...]) -> None:
+    """Make an API key and print it, once, alone on the last line."""
+    if bool(slug) == platform:
+        raise click.UsageError("Give a client's short name, or --platform.")
+    with said_plainly(), across_tenants():
+        tenant: Tenant | None = clients.find_client(slug) if slug else None
+        key = keys.create_key(tenant, name, scopes)
+    click.echo("This key is shown once. Keep it where your program finds it:")
+    click.echo(key)
+
+
+def init_commands(app: Flask) -> None:
+    for group in (client_commands, key_commands, account_commands, knowledge_commands):
+        app.cli.add_command(group)
+    app.cli.command("work", help="Run background jobs in this process until it is stopped.")(work)
+    app.cli.command("sweep", help="End the turns whose worker has died.")(sweep)
+    app.cli.command("routes-and-rights", help="Every route with its methods and the right it asks for.")(
+        _routes_and_rights(app)
+    )
+
+
+def work() -> None:
+    """A job process."""
+    from flask import current_app
+
+    from chatbot.jobs import JobThread
+
+    app: Any = current_app
+    click.echo("Working. Stop with Ctrl-C.")
+    JobThread(app._get_current_object()).loop()
+
+
+def sweep() -> None:
+    from flask import current_app
+
+    click.echo(f"{current_app.extensions['shaman_live'].sweep()} turns ended.")
+
+
+def _routes_and_rights(app: Flask) -> Callable[[], None]:
+    def show() -> None:
+        for rule in sorted(app.url_map.iter_rules(), key=str):
+            view = app.view_functions[rule.endpoint]
+            methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+            right = getattr(view, "required_scope", None)
+            click.echo(f"{methods:12} {rule!s:60} {'key: ' + right if right else 'public'}")
+
+    return show
+
+

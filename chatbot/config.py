@@ -1,0 +1,188 @@
+"""The settings of one installation: the only reader of the environment.
+
+`load_settings()` reads `.env` (python-dotenv) and the environment, checks every value, makes the two secrets that
+nobody gave, and stops the start with one line that names a bad value.
+"""
+
+import math
+import os
+import secrets
+import string
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from dotenv import load_dotenv
+from limits import parse_many
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class BadSetting(SystemExit):
+    """A setting that cannot be used. Its text is the one line the operator reads."""
+
+
+def _comma_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _rate(value: str) -> str:
+    try:
+        parse_many(value)
+    except ValueError as error:
+        raise ValueError("write it like '5 per minute' or '5 per minute; 100 per day'") from error
+    return value
+
+
+def _origin_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("write a whole address, like https://chat.example.com")
+    return value.rstrip("/")
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_comma_list)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the README's table; names are those of the environment."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", env_ignore_empty=True)
+
+    HOST: str = "127.0.0.1"
+    PORT: int = Field(default=5000, ge=1, le=65535)
+    PUBLIC_URL: Annotated[str, AfterValidator(_origin_url)] = ""
+    INSTANCE: Path = PROJECT / "instance"
+    SECRET_KEY: str = ""
+    ENCRYPTION_KEYS: CommaList = []
+    DATABASE_URL: str = ""
+    DATABASE_OWNER_URL: str = ""
+    REDIS_URL: str | None = None
+    WEB_WORKERS: int = Field(default=1, ge=1, le=64)
+    WEB_THREADS: int = Field(default=320, ge=4, le=4096)
+
+    OPENAI_API_KEY: str | None = None
+    OPENAI_BASE_URL: Annotated[str, AfterValidator(_origin_url)] | None = None
+    OPENAI_MODEL: str | None = None
+    OPENAI_EMBEDDING_MODEL: str | None = None
+    CHAT_TIMEOUT: float = Field(default=30, gt=0, le=600)
+    TURN_TIMEOUT: float = Field(default=300, gt=0, le=3600)
+    MAX_CONTEXT_MESSAGES: int = Field(default=10, ge=0, le=200)
+    DEFAULT_TEMPERATURE: float = Field(default=0.7, ge=0, le=2)
+    DEFAULT_MAX_TOKENS: int = Field(default=1000, ge=1, le=100_000)
+    MESSAGE_LIMIT: int = Field(default=8000, ge=100, le=100_000)
+    ANSWER_LIMIT: int = Field(default=200_000, ge=1000, le=5_000_000)
+
+    CHAT_RATE_LIMIT: Annotated[str, AfterValidator(_rate)] = "5 per minute"
+    DEFAULT_CLIENT: str | None = None
+    JWT_EXPIRE_MINUTES: int = Field(default=30, ge=1, le=1440)
+    CORS_ORIGINS: CommaList = []
+    OUTBOUND_ALLOW: CommaList = []
+    TRUSTED_PROXIES: int = Field(default=0, ge=0, le=10)
+    SMTP_URL: str | None = None
+    MAIL_FROM: str | None = None
+    GRACE_SECONDS: float = Field(default=20, ge=1, le=600)
+    LOG_LEVEL: Annotated[str, AfterValidator(str.upper), Field(pattern="^(?i:DEBUG|INFO|WARNING|ERROR|CRITICAL)$")] = "INFO"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_addresses(cls, values: dict[str, Any]) -> dict[str, Any]:
+        instance = Path(values.setdefault("INSTANCE", PROJECT / "instance")).resolve()
+        values.setdefault("DATABASE_URL", f"sqlite:///{instance / 'shaman.db'}")
+        values.setdefault("DATABASE_OWNER_URL", values["DATABASE_URL"])
+        host, port = values.get("HOST", "127.0.0.1"), values.get("PORT", 5000)
+        values.setdefault("PUBLIC_URL", f"http://{host}:{port}")
+        return values
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Settings":
+        if self.WEB_WORKERS > 1 and not self.REDIS_URL:
+            raise ValueError("WEB_WORKERS above 1 needs REDIS_URL: without it there is one web process")
+        for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+            if not getattr(self, name).startswith(("sqlite:///", "postgresql+psycopg://")):
+                raise ValueError(f"{name} must begin with sqlite:/// or postgresql+psycopg://")
+        return self
+
+    @property
+    def is_https(self) -> bool:
+        return self.PUBLIC_URL.startswith("https://")
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.DATABASE_URL.startswith("sqlite:")
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a language model is connected; without one the built-in answerer speaks."""
+        return bool(self.OPENAI_API_KEY or self.OPENAI_BASE_URL)
+
+    @cached_property
+    def database_file(self) -> Path | None:
+        return Path(self.DATABASE_URL.removeprefix("sqlite:///")) if self.is_sqlite else None
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings of this installation. `given` (tests, tools) goes before the environment.
+
+    Raises BadSetting, whose text is one line, for a value that cannot be used.
+    """
+    load_dotenv(PROJECT / ".env")
+    values = {name: os.environ[name] for name in Settings.model_fields if os.environ.get(name)} | given
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise BadSetting(_one_line(error)) from None
+    settings.INSTANCE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.SECRET_KEY = _refuse_guessable(settings.SECRET_KEY) or _kept_secret(
+        settings.INSTANCE / "secret_key", lambda: secrets.token_urlsafe(48)
+    )
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS or _kept_secret(
+        settings.INSTANCE / "encryption_keys", lambda: Fernet.generate_key().decode()
+    ).split(",")
+    return settings
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    shown = f" (it is {first['input']!r})" if name and "KEY" not in name and "URL" not in name else ""
+    return f"Setting {name}: {text}{shown}" if name else f"Settings: {text}"
+
+
+def _kept_secret(path: Path, make: Any) -> str:
+    """The secret in `path`, made once; the file is readable by its owner alone."""
+    if not path.exists():
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:  # another process was first
+            return path.read_text().strip()
+        with os.fdopen(handle, "w") as file:
+            file.write(make() + "\n")
+    value = path.read_text().strip()
+    if not value:
+        raise BadSetting(f"{path} is empty: restore it from your backup, or delete it to begin with a new secret")
+    return value
+
+
+_KNOWN = ("secret", "changeme", "change-me", "password", "flaskapp", "default", "development", "insecure", "your")
+
+
+def _refuse_guessable(key: str) -> str:
+    """`key` itself, when it is empty or hard to guess; raises BadSetting for one that is not."""
+    if not key:
+        return ""
+    counts = Counter(key)
+    bits = -sum(n * math.log2(n / len(key)) for n in counts.values())
+    letters = "".join(c for c in key.lower() if c in string.ascii_lowercase)
+    known = any(word in letters for word in _KNOWN) and bits < 160
+    if len(key) < 24 or bits < 64 or known:
+        raise BadSetting(
+            "Setting SECRET_KEY: it can be guessed. Delete it, and one is made and kept in instance/, or give 32 random bytes."
+        )
+    return key

@@ -1,0 +1,170 @@
+"""The database: sessions that belong to one tenant, and units of work for the turn.
+
+Two ways in. The ORM session `db.session` (pages, forms, commands, jobs), whose tenant is entered by a door or by
+`as_tenant()`. And `write()` / `read()`, which run one prepared piece of Core work in a transaction of its own
+(`chat/store.py`, `usage/quotas.py`): on SQLite all such writes go through one writer thread with group commit.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, event
+from sqlalchemy.pool import QueuePool
+
+from chatbot.config import BadSetting, Settings
+from chatbot.sqlite_writer import SQLiteWriter
+from chatbot.tenancy import EVERY_TENANT, Base, TenancyError, TenantSession, bind_connection
+
+T = TypeVar("T")
+
+
+class Database(SQLAlchemy):
+    session: Any  # a scoped TenantSession; typed loosely because scoped_session proxies it
+
+
+db = Database(model_class=Base, session_options={"class_": TenantSession, "expire_on_commit": False}, disable_autonaming=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One transaction of one tenant, for Core statements whose tenant is bound here and nowhere else.
+
+    A statement asks for its tenant as `:of_tenant`; an `insert()` is given the column itself. (SQLAlchemy keeps a
+    column's own name for SET and VALUES.)
+    """
+
+    connection: Connection
+    tenant_id: str
+
+    def execute(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[Any]:
+        return self.connection.execute(statement, {**(values or {}), _tenant_key(statement): self.tenant_id})
+
+    def execute_many(self, statement: Executable, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            key = _tenant_key(statement)
+            self.connection.execute(statement, [{**row, key: self.tenant_id} for row in rows])
+
+
+def _tenant_key(statement: Executable) -> str:
+    return "tenant_id" if isinstance(statement, Insert) else "of_tenant"
+
+
+def write(tenant_id: str, work: Callable[[Unit], T]) -> T:
+    """Run `work` in one write transaction of `tenant_id`, committed when this returns. What it raises is rolled back."""
+    return cast(T, _state().write(tenant_id, work))
+
+
+def read(tenant_id: str, work: Callable[[Unit], T]) -> T:
+    """Run `work` on one consistent snapshot of `tenant_id`."""
+    with db.engine.connect() as connection:
+        bind_connection(connection, tenant_id)
+        return work(Unit(connection, tenant_id))
+
+
+@contextmanager
+def as_tenant(tenant_id: str, *, writes: bool = True) -> Iterator[TenantSession]:
+    """A fresh session of one tenant (jobs, streams, commands, tests); commits at the end, rolls back on an error."""
+    with _fresh_session(tenant_id, writes) as session:
+        yield session
+
+
+@contextmanager
+def across_tenants(*, writes: bool = True) -> Iterator[TenantSession]:
+    """The one way over the wall, for the admin area, the job runner and the command line."""
+    with _fresh_session(EVERY_TENANT, writes) as session:
+        yield session
+
+
+@contextmanager
+def _fresh_session(tenant_id: str, writes: bool) -> Iterator[TenantSession]:
+    if not tenant_id:
+        raise TenancyError("as_tenant() needs a tenant")
+    app = cast(Any, current_app)._get_current_object()
+    with app.app_context():
+        session = db.session()
+        session.info["writes"] = writes
+        session.enter(tenant_id)
+        yield session
+        session.commit()
+
+
+def init_database(app: Flask, settings: Settings) -> None:
+    """Bind `db` to the settings' database; SQLite gets its pragmas and its writer."""
+    if settings.database_file is not None:
+        _make_file(settings.database_file)
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.DATABASE_URL
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
+    db.init_app(app)
+    with app.app_context():
+        engine = db.engine
+    if settings.is_sqlite:
+        listen_sqlite(engine)
+    app.extensions["shaman_database"] = _State(engine)
+
+
+def _make_file(path: Path) -> None:
+    """An empty database that its owner alone can read; SQLite gives its side files the same rights."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise BadSetting(f"Setting DATABASE_URL: {path} can't be opened: {error.strerror}") from None
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    if settings.is_sqlite:
+        return {
+            "poolclass": QueuePool,
+            "pool_size": 8,
+            "max_overflow": 24,
+            "connect_args": {"timeout": 20, "check_same_thread": False, "isolation_level": None},
+            "hide_parameters": True,  # an error never carries anybody's words into a log
+        }
+    return {
+        "pool_size": 8,
+        "max_overflow": 24,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "hide_parameters": True,
+    }
+
+
+def listen_sqlite(engine: Engine) -> None:
+    """SQLite as we run it: WAL, every commit on the disk, foreign keys on, writers queue at BEGIN."""
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA cache_size=-8000")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred BEGIN that writes later fails with 'database is locked' whatever the time-out.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _State:
+    """What one application keeps beside the engine: on SQLite, the writer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.writer = SQLiteWriter(engine) if engine.dialect.name == "sqlite" else None
+
+    def write(self, tenant_id: str, work: Callable[[Unit], T]) -> T:
+        if self.writer is not None:
+            return self.writer.run(lambda connection: work(Unit(connection, tenant_id)))
+        with self.engine.begin() as connection:
+            bind_connection(connection, tenant_id)
+            return work(Unit(connection, tenant_id))
+
+
+def _state() -> _State:
+    return cast(_State, current_app.extensions["shaman_database"])
+

@@ -1,0 +1,29 @@
+"""How gunicorn serves Shaman: `make run` reads this, and so does `gunicorn -c chatbot/gunicorn.conf.py wsgi:app`.
+
+Threads, because SQLite, argon2 and numpy block a greenlet loop but not other threads, and 500 held streams cost
+76 MB. A thread is held by each open stream and by each page under way, so there are more threads than viewers
+(docs/performance.md has the figures).
+"""
+
+from chatbot.config import load_settings
+
+_settings = load_settings()
+_host = f"[{_settings.HOST}]" if ":" in _settings.HOST else _settings.HOST
+
+bind = f"{_host}:{_settings.PORT}"
+workers = _settings.WEB_WORKERS
+worker_class = "gthread"
+threads = _settings.WEB_THREADS
+worker_connections = threads + 1000  # beyond the threads: kept-alive connections that wait for their next request
+keepalive = 5
+
+# The worker's main loop reports each second that it lives, however long its streams last: this ends a worker that
+# hangs as a whole, never a long answer.
+timeout = 60
+# After SIGTERM open turns have GRACE_SECONDS to end; what is left is then settled as interrupted, before this runs out.
+graceful_timeout = int(_settings.GRACE_SECONDS) + 10
+
+preload_app = False  # threads, the writer and database connections belong to the process that serves
+control_socket_disable = True
+accesslog = None  # the application writes one structured line per request
+loglevel = "warning"

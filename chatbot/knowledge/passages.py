@@ -1,0 +1,77 @@
+"""Cutting a text into passages: pieces small enough to quote, each knowing the headings it stands under."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+SIZE = 1000  # characters, at most; smaller passages were found less often in every measure (bench/search)
+
+HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+FENCE = re.compile(r"^ {0,3}(```|~~~)")
+STEP = " › "  # between the headings of a path
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a text. `start` is its first character's place in the text it was cut from."""
+
+    text: str
+    headings: tuple[str, ...]
+    start: int
+
+    @property
+    def heading(self) -> str:
+        """The path of headings, as one line: «Workshop prices › Services»."""
+        return STEP.join(self.headings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    headings: tuple[str, ...]
+    start: int
+    text: str
+
+
+def cut(text: str, *, is_markdown: bool = True) -> list[Passage]:
+    """Passages in reading order. Every word of the text is in one of them, headings in `headings` alone."""
+    splitter = _splitter(is_markdown=is_markdown)
+    sections = _sections(text) if is_markdown else [_Section((), 0, text)]
+    return [
+        Passage(piece, section.headings, section.start + offset)
+        for section in sections
+        for offset, piece in splitter.chunk_indices(section.text)
+        if piece.strip()
+    ]
+
+
+def with_context(title: str, heading: str, text: str) -> str:
+    """What is searched: title and headings, then the text. A passage often says «it» where its heading says what."""
+    path = heading if heading.startswith(title) else STEP.join(part for part in (title, heading) if part)
+    return f"{path}\n{text}" if path else text
+
+
+@cache
+def _splitter(*, is_markdown: bool) -> MarkdownSplitter | TextSplitter:
+    return MarkdownSplitter(SIZE) if is_markdown else TextSplitter(SIZE)
+
+
+def _sections(text: str) -> list[_Section]:
+    """The text under each heading. Headings inside code fences are code."""
+    sections: list[_Section] = []
+    path: list[tuple[int, str]] = []
+    start, here, is_code = 0, 0, False
+    for line in text.splitlines(keepends=True):
+        is_code ^= bool(FENCE.match(line))
+        heading = None if is_code else HEADING.match(line.rstrip("\r\n"))
+        if heading:
+            sections.append(_Section(tuple(name for _, name in path), start, text[start:here]))
+            level = len(heading[1])
+            path = [(depth, name) for depth, name in path if depth < level] + [(level, heading[2])]
+            start = here + len(line)
+        here += len(line)
+    sections.append(_Section(tuple(name for _, name in path), start, text[start:]))
+    return [section for section in sections if section.text.strip()]

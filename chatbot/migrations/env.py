@@ -1,0 +1,90 @@
+"""How migrations run: as the database's owner, one at a time, and on SQLite with care.
+
+SQLite's schema changes rebuild tables: with foreign keys on, rebuilding a parent deleted every child and reported
+success. So foreign keys are off before the transaction begins, rows are counted before and after, and the keys are
+checked at the end. The file is copied first. On PostgreSQL an advisory lock lets one process migrate while others wait.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import context
+from flask import current_app
+from sqlalchemy import Connection, create_engine, inspect, text
+
+from chatbot import models
+from chatbot.config import Settings
+from chatbot.tenancy import Base
+
+LOCK = 7_421_001  # any number, the same for every process of ours
+settings: Settings = current_app.config["SHAMAN"]
+assert models
+
+
+def run() -> None:
+    engine = create_engine(settings.DATABASE_OWNER_URL)
+    with engine.connect() as connection:
+        guard = _sqlite_guard if connection.dialect.name == "sqlite" else _postgres_guard
+        with guard(connection):
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                render_as_batch=True,
+                compare_type=True,
+                transactional_ddl=True,
+                include_name=_ours,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+    engine.dispose()
+
+
+def _ours(name: str | None, kind: str, parents: Any) -> bool:
+    return kind != "table" or name in Base.metadata.tables
+
+
+@contextmanager
+def _postgres_guard(connection: Connection) -> Iterator[None]:
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        connection.commit()
+
+
+@contextmanager
+def _sqlite_guard(connection: Connection) -> Iterator[None]:
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    raw.isolation_level = None  # BEGIN is ours: python's sqlite3 would commit before each schema change
+    raw.execute("PRAGMA busy_timeout=60000")
+    raw.execute("PRAGMA foreign_keys=OFF")
+    if settings.database_file and settings.database_file.exists() and settings.database_file.stat().st_size:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy2(settings.database_file, settings.database_file.with_suffix(".before-upgrade"))
+    raw.execute("BEGIN IMMEDIATE")
+    before = _counts(connection)
+    for name in inspect(connection).get_table_names():
+        if name.startswith("_alembic_tmp_"):
+            raise RuntimeError(f"a table {name} is left from a migration that broke off: restore the copy made before it")
+    yield
+    after = _counts(connection)
+    lost = {name: (rows, after[name]) for name, rows in before.items() if name in after and after[name] < rows}
+    broken = raw.execute("PRAGMA foreign_key_check").fetchall()
+    if lost or broken:
+        connection.rollback()
+        raise RuntimeError(f"the migration would lose rows ({lost or broken}): nothing was changed")
+    connection.commit()
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    names = [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
+    return {name: connection.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar_one() for name in names}  # noqa: S608
+
+
+run()

@@ -1,0 +1,97 @@
+"""What keeps a request honest: headers and CSP, whose address it came from, secrets at rest."""
+
+import ipaddress
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from chatbot.config import Settings
+
+CSP = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "object-src": "'none'",
+    "manifest-src": "'self'",
+    "frame-ancestors": "'none'",
+}
+CSP_LINE = "; ".join(f"{name} {value}" for name, value in CSP.items())
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "X-Frame-Options": "DENY",
+}
+
+
+def init_security(app: Flask, settings: Settings) -> None:
+    """Headers on every answer; the real caller's address behind `TRUSTED_PROXIES`."""
+    if settings.TRUSTED_PROXIES:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.TRUSTED_PROXIES, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    app.config.update(
+        SECRET_KEY=settings.SECRET_KEY,
+        SESSION_COOKIE_NAME=cookie_name("session", settings),
+        SESSION_COOKIE_SECURE=settings.is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        PERMANENT_SESSION_LIFETIME=60 * 60 * 24 * 30,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,  # the check compares with the request's host; links come from PUBLIC_URL here
+        PREFERRED_URL_SCHEME="https" if settings.is_https else "http",
+        MAX_CONTENT_LENGTH=16 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
+    )
+    app.after_request(_add_headers)
+    if settings.is_https:
+        app.after_request(_strict_transport)
+
+
+def cookie_name(name: str, settings: Settings) -> str:
+    """`__Host-` on https: bound to this very host, whatever a sub-domain may set."""
+    return f"__Host-{name}" if settings.is_https else f"shaman_{name}"
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.mimetype == "text/html":
+        response.headers.setdefault("Content-Security-Policy", CSP_LINE)
+    elif request.endpoint != "static":
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    if request.endpoint != "static" and "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"  # what is personal is never kept by anyone in between
+        response.vary.add("Cookie")
+    return response
+
+
+def _strict_transport(response: Response) -> Response:
+    response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+def caller_address() -> str:
+    """The caller's address for limits: an IPv6 /64 counts as one caller, for that is what one subscriber has."""
+    return group_address(request.remote_addr or "")
+
+
+def group_address(address: str) -> str:
+    """`address` itself, or the /64 of an IPv6 address; 'unknown' for what is none (a Unix socket's peer)."""
+    try:
+        parsed: Any = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 6 and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

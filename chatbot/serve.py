@@ -1,0 +1,92 @@
+"""`make run`, once the libraries are there: prepare, serve, and say where.
+
+    python -m chatbot.serve
+
+The preparation runs in a child that ends before gunicorn starts, so that the serving processes begin without its
+memory, threads and connections. This module loads nothing heavy itself: it becomes gunicorn's master process.
+"""
+
+import errno
+import multiprocessing
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.wsgiapp import WSGIApplication
+
+from chatbot.config import PROJECT, Settings, load_settings
+
+
+def main() -> None:
+    """Prepare and serve until stopped. Ends with one line, and not with a traceback, when it can't begin."""
+    settings = load_settings()
+    _refuse_taken_address(settings)
+    _prepare_in_child(settings)
+    Server(settings).run()
+
+
+class Server(WSGIApplication):
+    """gunicorn with the project's own settings file, saying where to go once it listens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        sys.argv = ["gunicorn", "--config", str(Path(__file__).with_name("gunicorn.conf.py")), "wsgi:app"]
+        super().__init__(prog="gunicorn")
+
+    def load_config(self) -> None:
+        super().load_config()
+        self.cfg.set("chdir", str(PROJECT))
+        self.cfg.set("when_ready", self._say_where)
+
+    def _say_where(self, server: Any) -> None:
+        client = self.settings.DEFAULT_CLIENT or "demo"
+        say(f"chat with it at {self.settings.PUBLIC_URL}/chat/{client} (Ctrl-C stops it)")
+
+
+def say(text: str) -> None:
+    print(f"Shaman: {text}", flush=True)
+
+
+def _prepare_in_child(settings: Settings) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_prepare, args=(settings,))
+    child.start()
+    try:
+        child.join()
+    except KeyboardInterrupt:
+        child.join()
+        raise SystemExit(130) from None
+    if child.exitcode:
+        raise SystemExit(child.exitcode)
+
+
+def _prepare(settings: Settings) -> None:
+    try:
+        from chatbot.prepare import prepare  # loads the whole application, which only this child may
+
+        prepare(settings, say)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _refuse_taken_address(settings: Settings) -> None:
+    """Raise SystemExit with one line when HOST and PORT can't be listened on."""
+    host, port = settings.HOST, settings.PORT
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SystemExit(f"Shaman: {_why_not(error, host, port)}") from None
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken. Stop what uses it, or write another one into .env, like PORT={port + 1}"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than this account has. Write one above 1023 into .env, like PORT=5000"
+    return f"can't listen on HOST {host}: {error.strerror}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The client: its assistant's settings, its keys, the doors into it."""

@@ -1,0 +1,59 @@
+"""API keys: `shm_<key id>_<secret>`, kept as a hash, shown once."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from chatbot.db import db
+from chatbot.errors import Invalid, Unauthorized
+from chatbot.tenancy import new_id
+from chatbot.tenants.models import ApiKey, Tenant
+
+SCOPES = ("chat", "read", "manage")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Who calls with a key: plain values, good after the session is gone."""
+
+    key_id: str
+    tenant_id: str | None
+    scopes: frozenset[str]
+
+
+def create_key(tenant: Tenant | None, name: str, scopes: Sequence[str]) -> str:
+    """Make a key for a tenant (None: for the platform) within the session's transaction. Returns the key, once."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Invalid(_("A key has one or more of the scopes chat, read and manage."), errors={"scope": ", ".join(unknown)})
+    secret = secrets.token_urlsafe(32).replace("_", "-")
+    key = ApiKey(
+        id=new_id(),
+        tenant_id=tenant.id if tenant else None,
+        name=name,
+        secret_hash=_digest(secret),
+        last_four=secret[-4:],
+        scopes=sorted(set(scopes)),
+    )
+    db.session.add(key)
+    return f"shm_{key.id}_{secret}"
+
+
+def read_key(presented: str) -> KeyHolder:
+    """The holder of a key as presented. Raises Unauthorized for anything that is not a key in force."""
+    parts = presented.split("_", 2)
+    if len(parts) == 3 and parts[0] == "shm" and parts[1].isascii() and len(parts[1]) == 26:
+        key = db.session.scalar(select(ApiKey).where(ApiKey.id == parts[1]))
+        if key and key.revoked_at is None and hmac.compare_digest(key.secret_hash, _digest(parts[2])):
+            return KeyHolder(key.id, key.tenant_id, frozenset(key.scopes))
+    raise Unauthorized(_("This key is not valid here."))
+
+
+def _digest(secret: str) -> str:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,77 @@
+"""The client (in code: tenant), the versions of its assistant's settings, and the keys to it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chatbot.tenancy import PlatformModel, TenantModel, now
+
+
+class Tenant(PlatformModel):
+    """One business. `knowledge_version` grows with every change of its passages: caches are keyed on it."""
+
+    __tablename__ = "tenant"
+    slug: Mapped[str] = mapped_column(String(63), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(10), default="active")
+    anonymous_chat: Mapped[bool] = mapped_column(default=False)
+    time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
+    sites: Mapped[list[str]] = mapped_column(JSON, default=list)
+    limits: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    knowledge_version: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "active"
+
+
+class SettingsVersion(TenantModel):
+    """One version of an assistant's settings: a draft, the published one, or an older one. `document` is what was set."""
+
+    __tablename__ = "settings_version"
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(String(10))
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    author: Mapped[str] = mapped_column(String(320), default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    @classmethod
+    def _table_args(cls) -> Any:
+        published, draft = text("state = 'published'"), text("state = 'draft'")
+        return (
+            UniqueConstraint("tenant_id", "number"),
+            Index("uq_one_published", "tenant_id", unique=True, sqlite_where=published, postgresql_where=published),
+            Index("uq_one_draft", "tenant_id", unique=True, sqlite_where=draft, postgresql_where=draft),
+        )
+
+
+class ApiKey(PlatformModel):
+    """A program's key. It names its tenant (none: a platform key) and is looked up before the tenant is known."""
+
+    __tablename__ = "api_key"
+    tenant_id: Mapped[str | None] = mapped_column(String(26), ForeignKey("tenant.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    last_four: Mapped[str] = mapped_column(String(4))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotencyRecord(TenantModel):
+    """The answer once given to a caller's Idempotency-Key, kept for a day."""
+
+    __tablename__ = "idempotency_record"
+    caller: Mapped[str] = mapped_column(String(120))
+    key: Mapped[str] = mapped_column(String(255))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+    @classmethod
+    def _table_args(cls) -> Any:
+        return (UniqueConstraint("tenant_id", "caller", "key"),)

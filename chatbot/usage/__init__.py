@@ -1,0 +1,1 @@
+"""What clients may spend and what they spent."""

@@ -1,0 +1,151 @@
+// Draws Markdown piece by piece, as it arrives. The server's own HTML takes its place at the end.
+import * as smd from "../vendor/streaming-markdown.js";
+
+const TAGS = new Map([
+  [smd.PARAGRAPH, "p"],
+  [smd.LINE_BREAK, "br"],
+  [smd.RULE, "hr"],
+  [smd.BLOCKQUOTE, "blockquote"],
+  [smd.HEADING_1, "h3"], // h1 is the page's, h2 the speaker's
+  [smd.HEADING_2, "h4"],
+  [smd.HEADING_3, "h5"],
+  [smd.HEADING_4, "h6"],
+  [smd.HEADING_5, "h6"],
+  [smd.HEADING_6, "h6"],
+  [smd.ITALIC_AST, "em"],
+  [smd.ITALIC_UND, "em"],
+  [smd.STRONG_AST, "strong"],
+  [smd.STRONG_UND, "strong"],
+  [smd.STRIKE, "s"],
+  [smd.CODE_INLINE, "code"],
+  [smd.CODE_BLOCK, "code"],
+  [smd.CODE_FENCE, "code"],
+  [smd.LINK, "a"],
+  [smd.LIST_UNORDERED, "ul"],
+  [smd.LIST_ORDERED, "ol"],
+  [smd.LIST_ITEM, "li"],
+  [smd.TABLE, "table"],
+  [smd.TABLE_ROW, "tr"],
+]); // all else, images too, is a span: nothing is loaded from anywhere
+const DEEPEST = 20; // the library keeps 24 levels
+const HELD = /\[\d{0,3}\]?$/; // may become a source mark: shown when it is one
+const SCHEMES = new Set(["http:", "https:", "mailto:", "tel:"]);
+
+/** Writes Markdown into `place` piece by piece. What the library can't read is shown as it was written. */
+export function createWriter(place) {
+  place.replaceChildren();
+  const parser = smd.parser({
+    data: [place],
+    add_token: openElement,
+    end_token: closeElement,
+    add_text: addText,
+    set_attr: setAttribute,
+  });
+  let whole = "";
+  let held = "";
+  let isPlain = false;
+
+  function put(text) {
+    if (!text) return;
+    if (isPlain) return place.append(text);
+    try {
+      smd.parser_write(parser, text);
+    } catch {
+      isPlain = true;
+      place.textContent = whole;
+      place.classList.add("is-plain");
+    }
+  }
+
+  return {
+    write(text) {
+      whole += text;
+      const ready = held + text;
+      held = HELD.exec(ready)?.[0] ?? "";
+      put(held ? ready.slice(0, -held.length) : ready);
+    },
+    end() {
+      put(held + "\n");
+      held = "";
+    },
+  };
+}
+
+function openElement(stack, type) {
+  if (stack.length > DEEPEST) throw new RangeError("too deep");
+  let parent = stack.at(-1);
+  let tag = TAGS.get(type) ?? "span";
+  if (type === smd.CODE_BLOCK || type === smd.CODE_FENCE) parent = add(add(parent, "div", "code"), "pre");
+  if (type === smd.TABLE) parent = add(parent, "div", "table-scroll");
+  if (type === smd.TABLE_ROW) parent = rowPlace(parent);
+  if (type === smd.TABLE_CELL) tag = parent.parentElement.tagName === "THEAD" ? "th" : "td";
+  stack.push(add(parent, tag));
+}
+
+function add(parent, tag, className = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  return parent.appendChild(element);
+}
+
+function rowPlace(table) {
+  if (!table.tHead) return table.createTHead();
+  return table.tBodies[0] ?? table.createTBody();
+}
+
+function closeElement(stack) {
+  const element = stack.pop();
+  if (element.tagName === "A") closeLink(element);
+}
+
+/** `[1]` is a source mark; brackets without an address are brackets; a link says where it goes. */
+function closeLink(link) {
+  const text = link.textContent;
+  if (link.dataset.isLink === undefined) {
+    if (/^\d{1,3}$/.test(text)) {
+      const mark = Object.assign(document.createElement("span"), { className: "source-mark", textContent: text });
+      keepWithWord(link);
+      link.replaceWith(mark);
+    } else {
+      link.replaceWith("[", ...link.childNodes, "]");
+    }
+  } else if (link.host && !text.includes(link.host)) {
+    link.after(Object.assign(document.createElement("span"), { className: "link-host", textContent: ` (${link.host})` }));
+  }
+}
+
+/** No line begins with a source mark. */
+export function keepWithWord(mark) {
+  const before = mark.previousSibling;
+  if (before?.nodeType === Node.TEXT_NODE) before.data = before.data.replace(/ $/, "\u00a0");
+}
+
+function addText(stack, text) {
+  const last = stack.at(-1).lastChild;
+  if (last?.nodeType === Node.TEXT_NODE) last.appendData(text);
+  else stack.at(-1).append(text);
+}
+
+/** The allow-list: an address of a known scheme on a link, the first number of a list. Nothing else. */
+function setAttribute(stack, type, value) {
+  const element = stack.at(-1);
+  if (type === smd.HREF && element.tagName === "A") setAddress(element, value);
+  if (type === smd.START && element.tagName === "OL") element.start = Number.parseInt(value, 10) || 1;
+}
+
+function setAddress(link, value) {
+  link.dataset.isLink = "";
+  const address = readAddress(value);
+  if (!address || !SCHEMES.has(address.protocol)) return;
+  link.href = address.href;
+  link.rel = "noopener noreferrer nofollow";
+  link.target = "_blank";
+}
+
+function readAddress(value) {
+  try {
+    return new URL(value);
+  } catch {
+    return null;
+  }
+}

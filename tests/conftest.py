@@ -1,0 +1,130 @@
+"""Four fixtures: an application on either database, its HTTP client, its command line, and the story's world."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient, FlaskCliRunner
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, text
+
+from bench.model import ModelServer
+from chatbot import create_app
+from chatbot.tenancy import Base
+from tests.world import World, make_world
+
+DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+def need(variable: str, what: str) -> str:
+    """The variable's value; without it the test is skipped, in CI it fails."""
+    value = os.environ.get(variable)
+    if value:
+        return value
+    if os.environ.get("CI"):
+        pytest.fail(f"{variable} is not set: CI must test with {what}")
+    pytest.skip(f"{what} is not here: set {variable} to test with it")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every migration done, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    migrate(create_app(INSTANCE=str(folder)))
+    return folder / "shaman.db"
+
+
+@pytest.fixture(scope="session")
+def postgres_urls() -> dict[str, str]:
+    """A PostgreSQL database with every migration done: the runtime role's address and the owner's."""
+    urls = {
+        "DATABASE_URL": need("TEST_DATABASE_URL", "PostgreSQL"),
+        "DATABASE_OWNER_URL": need("TEST_DATABASE_OWNER_URL", "PostgreSQL"),
+    }
+    engine = create_engine(urls["DATABASE_OWNER_URL"])
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    migrate(create_app(INSTANCE="/tmp/shaman-tests", **urls))
+    return urls
+
+
+def migrate(app: Flask) -> None:
+    with app.app_context():
+        upgrade()
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Settings of an empty database, on SQLite and on PostgreSQL."""
+    if request.param == "postgres":
+        urls: dict[str, str] = request.getfixturevalue("postgres_urls")
+        empty(urls["DATABASE_OWNER_URL"])
+        return urls
+    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "shaman.db")
+    return {}
+
+
+def empty(owner_url: str) -> None:
+    engine = create_engine(owner_url)
+    names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+    engine.dispose()
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Settings that a test module gives its application, beside the database."""
+    return {}
+
+
+@pytest.fixture
+def app(database: dict[str, str], settings: dict[str, Any], tmp_path: Path) -> Iterator[Flask]:
+    given = {"INSTANCE": str(tmp_path), "CHAT_RATE_LIMIT": "1000 per minute"} | database | settings
+    app = create_app(**given)
+    app.config["TESTING"] = True
+    yield app
+    app.extensions["shaman_live"].drain(5)
+    with app.app_context():
+        app.extensions["shaman_database"].engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def runner(app: Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+@pytest.fixture
+def world(app: Flask) -> World:
+    return make_world(app)
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    """Wait until something holds, 10 seconds at most."""
+
+    def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not come about"
+            time.sleep(0.05)
+
+    return until
