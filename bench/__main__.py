@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def tried(name: str, here: Field) -> bool:
     """Run one scenario; one that breaks off is told in the report and does not stop the others."""
     try:
         SCENARIOS[name](here)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"bench: {name} broke off: {error}", file=sys.stderr)
         here.report.notes.append(f"{name} broke off: {str(error)[:300]}")
         return False

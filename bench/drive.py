@@ -179,4 +179,18 @@ def fault(target: Target, turn: Turn, expected: str | None) -> str:
 
 def spoken_text(target: Target, data: bytes) -> str:
     """The whole answer from the events of a stream."""
-    return "".join(json.loads(piece) for piece in target.answer.text.findall(data))
+    return "".join(json.loads(piece) for piece in target.answer.text.findall(unchunked(data)))
+
+
+def unchunked(data: bytes) -> bytes:
+    """The body of an HTTP answer, its chunks joined."""
+    head, _, rest = data.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return rest
+    parts = []
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        parts.append(rest[:length])
+        rest = rest[length + 2 :]
+    return b"".join(parts)

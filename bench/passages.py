@@ -37,11 +37,11 @@ def sentence(rng: random.Random) -> str:
 
 
 def write_passages(path: Path, count: int) -> Path:
-    """A Markdown file of `count` sections, each about as long as one passage (some 900 characters)."""
+    """A Markdown file of `count` sections, each one passage, as long as a paragraph of a shop's page (some 450 characters)."""
     rng = random.Random(7)
     sections = []
     for number in range(count):
-        body = " ".join(sentence(rng) for _ in range(9))
+        body = " ".join(sentence(rng) for _ in range(4))
         sections.append(f"## Rule {number + 1}: {rng.choice(GOODS)} {rng.choice(PLACES)}\n\n{body}\n")
     path.write_text("# The bakery's handbook\n\n" + "\n".join(sections), encoding="utf-8")
     return path

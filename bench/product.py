@@ -14,7 +14,7 @@ from bench.passages import write_passages
 from bench.servers import ROOT, Server, free_port
 
 PLAIN, KNOWING = "bench", "bench-knowing"
-READY_SECONDS = 300.0
+READY_SECONDS = 900.0
 
 
 @dataclass

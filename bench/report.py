@@ -48,10 +48,12 @@ def about(plan: Plan) -> str:
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     return (
-        f"`make bench` on {datetime.now(UTC):%d %B %Y}{f', commit {commit}' if commit else ''}: {psutil.cpu_count()} cores, Python"
-        f" {platform.python_version()}, SQLite, one web process. Simulated model, load and server share the cores. {plan.rounds} rounds,"
-        f" {plan.turns} turns a visitor, arrivals spread over a turn's length. «Added» is the difference to the model alone at the same"
-        " share; CPU is user and system time of all server processes less what they use when idle; memory is their PSS. Times in ms, memory in MB."
+        f"`make bench` on {datetime.now(UTC):%d %B %Y}{f', commit {commit}' if commit else ''}: {psutil.cpu_count()} cores,"
+        f" Python {platform.python_version()}, SQLite, one web process; the simulated model, the load and the server share the"
+        f" cores. {'One round' if plan.rounds == 1 else f'{plan.rounds} rounds'}, {plan.turns} turns a visitor, arrivals spread"
+        " over a turn's length; every answer is compared with the model's, word for word. «Added» is the difference to the model"
+        " alone at the same share. CPU is user and system time of all server processes, less what they use when idle. Memory is"
+        " their PSS. Times in ms, memory in MB."
     )
 
 
@@ -92,7 +94,8 @@ def goals(report: Report) -> Iterable[tuple[str, ...]]:
         )
     knowing = find(report.knowing, "Shaman with knowledge")
     if knowing:
-        yield judged("the same with 1,000 passages: CPU a turn", knowing.cpu_ms(), 16, 12, "ms")
+        passages = number(report.figures.get("passages", math.nan), 0)
+        yield judged(f"the same with {passages} passages: CPU a turn", knowing.cpu_ms(), 16, 12, "ms")
     instant = next((cell for cell in report.instant if cell.target == "Shaman"), None)
     if instant:
         yield judged(

@@ -31,7 +31,7 @@ class Plan:
     profile: Path | None = None
 
 
-QUICK = Plan(crowds=(200,), rounds=1, turns=3, instant_turns=40, pairs=60)
+QUICK = Plan(crowds=(200,), rounds=1, turns=3, passages=300, instant_turns=40, pairs=60)
 
 
 @dataclass

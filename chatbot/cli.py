@@ -106,5 +106,3 @@ def _routes_and_rights(app: Flask) -> Callable[[], None]:
             click.echo(f"{methods:12} {rule!s:60} {'key: ' + right if right else 'public'}")
 
     return show
-
-

@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     SMTP_URL: str | None = None
     MAIL_FROM: str | None = None
     GRACE_SECONDS: float = Field(default=20, ge=1, le=600)
-    LOG_LEVEL: Annotated[str, AfterValidator(str.upper), Field(pattern="^(?i:DEBUG|INFO|WARNING|ERROR|CRITICAL)$")] = "INFO"
+    LOG_LEVEL: Annotated[str, AfterValidator(str.upper), Field(pattern="^(?i:DEBUG|INFO|WARNING|ERROR|CRITICAL)$")] = (
+        "INFO"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from chatbot.config import BadSetting, Settings
@@ -28,7 +30,9 @@ class Database(SQLAlchemy):
     session: Any  # a scoped TenantSession; typed loosely because scoped_session proxies it
 
 
-db = Database(model_class=Base, session_options={"class_": TenantSession, "expire_on_commit": False}, disable_autonaming=True)
+db = Database(
+    model_class=Base, session_options={"class_": TenantSession, "expire_on_commit": False}, disable_autonaming=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Unit:
     connection: Connection
     tenant_id: str
 
-    def execute(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[Any]:
+    def execute(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, {**(values or {}), _tenant_key(statement): self.tenant_id})
 
     def execute_many(self, statement: Executable, rows: list[dict[str, Any]]) -> None:
@@ -57,7 +61,13 @@ def _tenant_key(statement: Executable) -> str:
 
 def write(tenant_id: str, work: Callable[[Unit], T]) -> T:
     """Run `work` in one write transaction of `tenant_id`, committed when this returns. What it raises is rolled back."""
-    return cast(T, _state().write(tenant_id, work))
+    _refuse_to_wait_for_oneself()
+    return _state().write(tenant_id, work)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether `error` may be over soon without anybody's doing: a lock, a full disk, a server that restarts."""
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeout)
 
 
 def read(tenant_id: str, work: Callable[[Unit], T]) -> T:
@@ -70,6 +80,8 @@ def read(tenant_id: str, work: Callable[[Unit], T]) -> T:
 @contextmanager
 def as_tenant(tenant_id: str, *, writes: bool = True) -> Iterator[TenantSession]:
     """A fresh session of one tenant (jobs, streams, commands, tests); commits at the end, rolls back on an error."""
+    if not tenant_id or tenant_id == EVERY_TENANT:
+        raise TenancyError("as_tenant() needs a tenant")
     with _fresh_session(tenant_id, writes) as session:
         yield session
 
@@ -83,8 +95,7 @@ def across_tenants(*, writes: bool = True) -> Iterator[TenantSession]:
 
 @contextmanager
 def _fresh_session(tenant_id: str, writes: bool) -> Iterator[TenantSession]:
-    if not tenant_id:
-        raise TenancyError("as_tenant() needs a tenant")
+    _refuse_to_wait_for_oneself()
     app = cast(Any, current_app)._get_current_object()
     with app.app_context():
         session = db.session()
@@ -92,6 +103,15 @@ def _fresh_session(tenant_id: str, writes: bool) -> Iterator[TenantSession]:
         session.enter(tenant_id)
         yield session
         session.commit()
+
+
+def _refuse_to_wait_for_oneself() -> None:
+    """SQLite has one write lock: a second transaction inside one that holds it would wait for itself until it is refused."""
+    registry = db.session.registry
+    if registry.has():
+        outer = registry()
+        if outer.in_transaction() and outer.info.get("writes", True):
+            raise TenancyError("this context's session is in a write transaction: commit it first, or use it")
 
 
 def init_database(app: Flask, settings: Settings) -> None:
@@ -167,4 +187,3 @@ class _State:
 
 def _state() -> _State:
     return cast(_State, current_app.extensions["shaman_database"])
-

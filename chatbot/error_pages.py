@@ -6,7 +6,8 @@ import structlog
 from flask import Flask, Response, g, jsonify, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from chatbot.errors import (
@@ -42,7 +43,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DBAPIError, _database)
-    app.register_error_handler(TimeoutError, _database)
+    app.register_error_handler(PoolTimeout, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -57,7 +58,8 @@ def answer(error: ShamanError) -> Response:
         response.mimetype = "application/problem+json"
     else:
         response = Response(
-            render_template("errors/page.html", **_for_page(problem), error_id=g.get("request_id")), mimetype="text/html"
+            render_template("errors/page.html", **_for_page(problem), error_id=g.get("request_id")),
+            mimetype="text/html",
         )
     response.status_code = error.status
     response.headers.extend(headers)
@@ -96,11 +98,13 @@ def _with_status(status: int, title: str) -> ShamanError:
 
 
 def _database(error: Exception) -> Response:
-    log.error("database", error=type(error).__name__, cause=type(getattr(error, "orig", error)).__name__)
     words = str(getattr(error, "orig", "")).lower()
+    if isinstance(error, DataError) and "nul (0x00)" in words:  # PostgreSQL has no text with a zero byte, so no such row
+        return answer(BadRequest())
+    log.error("database", error=type(error).__name__, cause=type(getattr(error, "orig", error)).__name__)
     if "full" in words or "no space" in words or "disk i/o" in words:
         return answer(StorageFull(_("The disk is full. Nothing was lost; please tell the operator."), retry_after=30))
-    if isinstance(error, OperationalError | TimeoutError):
+    if isinstance(error, OperationalError | PoolTimeout):
         return answer(Unavailable(_("The database can't be reached. Please try again in a moment."), retry_after=5))
     return _unexpected(error)
 

@@ -13,10 +13,9 @@ JSON callers read RFC 9457 problem documents, people read `errors/page.html`.
 
 from typing import Any
 
-from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
-Text = str | LazyString
+Text = Any  # str, or a lazy string that is translated where it is shown
 
 
 class ShamanError(Exception):

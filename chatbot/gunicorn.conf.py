@@ -5,6 +5,10 @@ Threads, because SQLite, argon2 and numpy block a greenlet loop but not other th
 (docs/performance.md has the figures).
 """
 
+import signal
+from typing import Any
+
+from chatbot.background import Background
 from chatbot.config import load_settings
 
 _settings = load_settings()
@@ -27,3 +31,25 @@ preload_app = False  # threads, the writer and database connections belong to th
 control_socket_disable = True
 accesslog = None  # the application writes one structured line per request
 loglevel = "warning"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Begin what runs beside the requests, and end it in time: `worker_exit` alone is too late when a viewer is attached."""
+    worker.background = Background(worker.app.callable)
+    worker.background.start()
+    stop_serving = signal.getsignal(signal.SIGTERM)
+
+    def on_sigterm(number: int, frame: Any) -> None:
+        worker.background.begin_to_end()
+        if callable(stop_serving):
+            stop_serving(number, frame)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    # Ctrl-C reaches every process of the terminal: the master tells the workers, and twice would be once too often.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    background = getattr(worker, "background", None)
+    if background is not None:
+        background.end()

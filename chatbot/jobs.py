@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import structlog
 from flask import Flask, current_app
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, select, text, update
+from sqlalchemy import JSON, Index, String, Text, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatbot.db import across_tenants, as_tenant, db
-from chatbot.tenancy import PlatformModel, new_id, now
+from chatbot.tenancy import NamesTenant, new_id, now
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +26,10 @@ Handler = Callable[..., None]
 handlers: dict[str, Handler] = {}
 
 
-class Job(PlatformModel):
+class Job(NamesTenant):
     """A piece of work to be done once, later. `payload` holds plain values, never message text."""
 
     __tablename__ = "job"
-    tenant_id: Mapped[str | None] = mapped_column(String(26), ForeignKey("tenant.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(50))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     status: Mapped[str] = mapped_column(String(10), default="queued")  # queued, dead
@@ -41,7 +40,12 @@ class Job(PlatformModel):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
-        Index("ix_job_queued", "run_at", sqlite_where=text("status = 'queued'"), postgresql_where=text("status = 'queued'")),
+        Index(
+            "ix_job_queued",
+            "run_at",
+            sqlite_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued'"),
+        ),
     )
 
 
@@ -175,4 +179,4 @@ def counts() -> dict[str, int]:
     """How many jobs are queued and dead, for the health page."""
     with across_tenants(writes=False) as session:
         rows = session.execute(select(Job.status, db.func.count(Job.id)).group_by(Job.status)).all()
-    return {"queued": 0, "dead": 0} | {status: number for status, number in rows}
+    return {"queued": 0, "dead": 0} | dict(rows)

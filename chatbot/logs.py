@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, has_request_context, request
+from structlog.typing import EventDict
 
 from chatbot.config import Settings
 from chatbot.tenancy import new_id
@@ -48,7 +49,7 @@ def _end(response: Response) -> Response:
     return response
 
 
-def _add_request(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_request(logger: Any, method: str, event: EventDict) -> EventDict:
     if has_request_context():
         event.setdefault("request", g.get("request_id"))
         tenant = g.get("tenant")
@@ -57,7 +58,7 @@ def _add_request(logger: Any, method: str, event: dict[str, Any]) -> dict[str, A
     return event
 
 
-def _drop_values(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _drop_values(logger: Any, method: str, event: EventDict) -> EventDict:
     """A traceback's place and type may be logged; an exception's words and a frame's locals may hold a secret."""
     for error in event.get("exception") or []:
         if isinstance(error, dict):

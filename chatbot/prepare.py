@@ -3,37 +3,56 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import upgrade
+from sqlalchemy.exc import SQLAlchemyError
 
 from chatbot import create_app
 from chatbot.config import PROJECT, Settings
 from chatbot.db import db
 from chatbot.demo import ensure_demo
+from chatbot.health import database_problem
+from chatbot.tenants.clients import default_client
+
+Say = Callable[[str], None]
 
 
-def prepare(settings: Settings, say: Callable[[str], None]) -> None:
-    """Make the database ready for this version of Shaman, telling `say` each thing that was done."""
+def prepare(settings: Settings, say: Say) -> str:
+    """Make the database ready for this version of Shaman, telling `say` each thing that was done.
+
+    Returns the path that people begin at. Raises SystemExit with one line when the database can't be used.
+    """
     app = create_app()
+    name = database_name(settings)
     with app.app_context():
-        if _is_behind(app):
-            say("bringing the database up to date")
-            upgrade()
-        say(f"database ready ({_database_name(settings)})")
-    if ensure_demo(app):
-        say('demo client "demo" made')
+        try:
+            _bring_up_to_date(app, settings, say)
+        except (SQLAlchemyError, OSError, RuntimeError) as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise SystemExit(f"Shaman: the database can't be used ({name}): {reason}") from None
+    say(f"database ready ({name})")
+    pages = ensure_demo(app)
+    if pages is not None:
+        say(f'demo client "demo" made with {pages} pages')
+    with app.app_context():
+        client = default_client(settings.DEFAULT_CLIENT)
+        return f"/chat/{client.slug}" if client else "/"
 
 
-def _is_behind(app: Flask) -> bool:
-    """Whether a migration is still to come."""
-    with db.engine.connect() as connection:
-        here = MigrationContext.configure(connection).get_current_heads()
-    return set(here) != set(ScriptDirectory(app.extensions["migrate"].directory).get_heads())
+def _bring_up_to_date(app: Flask, settings: Settings, say: Say) -> None:
+    file = settings.database_file
+    if file is None or file.exists():  # else connecting would make an empty file
+        db.engine.connect().close()
+        problem = database_problem(app)
+        if problem is None:
+            return
+        if problem == "newer schema":
+            raise RuntimeError("a newer version of Shaman has changed it; start that version, or restore a backup")
+    say("bringing the database up to date")
+    upgrade()
 
 
-def _database_name(settings: Settings) -> str:
+def database_name(settings: Settings) -> str:
     """What to call the database on the console: its file, or its host and name without the password."""
     file = settings.database_file
     if file is None:

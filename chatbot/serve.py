@@ -2,35 +2,38 @@
 
     python -m chatbot.serve
 
-The preparation runs in a child that ends before gunicorn starts, so that the serving processes begin without its
-memory, threads and connections. This module loads nothing heavy itself: it becomes gunicorn's master process.
+The application's modules are loaded once, here in what becomes gunicorn's master process; the preparation and the web
+processes are forked from it. The preparation's child ends before gunicorn starts, so that what it opened (threads,
+connections, the embedder) is nobody's.
 """
 
 import errno
 import multiprocessing
 import socket
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.wsgiapp import WSGIApplication
 
 from chatbot.config import PROJECT, Settings, load_settings
+from chatbot.prepare import prepare
 
 
 def main() -> None:
     """Prepare and serve until stopped. Ends with one line, and not with a traceback, when it can't begin."""
     settings = load_settings()
     _refuse_taken_address(settings)
-    _prepare_in_child(settings)
-    Server(settings).run()
+    path = _prepare_in_child(settings)
+    Server(settings.PUBLIC_URL + path).run()
 
 
 class Server(WSGIApplication):
     """gunicorn with the project's own settings file, saying where to go once it listens."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, address: str) -> None:
+        self.address = address
         sys.argv = ["gunicorn", "--config", str(Path(__file__).with_name("gunicorn.conf.py")), "wsgi:app"]
         super().__init__(prog="gunicorn")
 
@@ -40,31 +43,31 @@ class Server(WSGIApplication):
         self.cfg.set("when_ready", self._say_where)
 
     def _say_where(self, server: Any) -> None:
-        client = self.settings.DEFAULT_CLIENT or "demo"
-        say(f"chat with it at {self.settings.PUBLIC_URL}/chat/{client} (Ctrl-C stops it)")
+        say(f"chat with it at {self.address} (Ctrl-C stops it)")
 
 
 def say(text: str) -> None:
     print(f"Shaman: {text}", flush=True)
 
 
-def _prepare_in_child(settings: Settings) -> None:
-    child = multiprocessing.get_context("fork").Process(target=_prepare, args=(settings,))
+def _prepare_in_child(settings: Settings) -> str:
+    """Returns the path that people begin at."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_prepare, args=(settings, sender))
     child.start()
     try:
         child.join()
     except KeyboardInterrupt:
-        child.join()
-        raise SystemExit(130) from None
+        child.join()  # which had it too
     if child.exitcode:
-        raise SystemExit(child.exitcode)
+        raise SystemExit(1)
+    return str(receiver.recv())
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: Settings, sender: Connection) -> None:
     try:
-        from chatbot.prepare import prepare  # loads the whole application, which only this child may
-
-        prepare(settings, say)
+        sender.send(prepare(settings, say))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

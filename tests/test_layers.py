@@ -15,13 +15,20 @@ OF_A_REQUEST = {"request", "session", "g", "current_user", "render_template", "r
 # Who may touch it: the edges of a concept, the surfaces, and the base modules that stand around every request.
 EDGES = {"routes", "doors", "oauth", "transports"}
 SURFACES = {"admin", "api", "embed"}
-AROUND_A_REQUEST = {"__init__", "errors", "extensions", "security"}
+AROUND_A_REQUEST = {"__init__", "error_pages", "extensions", "health", "home", "logs", "security"}
 
 # Statements that the tenant-bound session can't scope; their tenant is bound by `db.Unit`, or they have none.
-RAW_SQL = {"insert", "text", "bindparam", "literal_column"}
+RAW_SQL = {"insert", "text", "literal_column"}
 RAW_SQL_MODULES = {
-    "db", "tenancy", "jobs", "chat/store", "chat/ending", "usage/ledger", "usage/quotas",
-}  # fmt: skip
+    "chat/ending",
+    "chat/store",
+    "db",
+    "jobs",
+    "knowledge/store",
+    "tenancy",
+    "usage/ledger",
+    "usage/quotas",
+}
 
 
 def modules() -> list[str]:

@@ -5,8 +5,8 @@ import sys
 import click
 from flask.cli import AppGroup
 
-from chatbot.accounts.people import create_account
 from chatbot.accounts.models import ROLES
+from chatbot.accounts.people import create_account
 from chatbot.errors import ShamanError
 
 account_commands = AppGroup("account", help="People who sign in.")

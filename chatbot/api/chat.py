@@ -121,4 +121,3 @@ def _answered(answer: transports.Answer) -> Response:
 
 def _live() -> Live:
     return current_app.extensions["shaman_live"]  # type: ignore[no-any-return]
-

@@ -1,9 +1,8 @@
 """How a turn's events reach viewers in other processes: not at all (one process), or through Redis."""
 
+import time
 from collections.abc import Iterator
 from typing import Protocol
-
-import time
 
 from chatbot.chat.events import Event
 

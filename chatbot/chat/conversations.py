@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from chatbot.chat import store
 from chatbot.chat.models import OPEN, Conversation, Message, Turn, Visitor
@@ -14,7 +14,7 @@ MESSAGES_A_PAGE = 40
 CONVERSATIONS_A_PAGE = 20
 
 
-def _own(subject: str) -> Select[tuple[Conversation]]:
+def _own(subject: str) -> Select[Conversation]:
     return select(Conversation).join(Visitor, Visitor.id == Conversation.visitor_id).where(Visitor.subject == subject)
 
 
@@ -116,7 +116,9 @@ def list_conversations(subject: str, words: str = "", page: int = 1) -> Conversa
     wanted = _own(subject).where(Conversation.is_active)
     if words.strip():
         wanted = wanted.where(_holds(words.strip()))
-    total = db.session.scalar(select(func.count()).select_from(wanted.with_only_columns(Conversation.id).subquery())) or 0
+    total = (
+        db.session.scalar(select(func.count()).select_from(wanted.with_only_columns(Conversation.id).subquery())) or 0
+    )
     pages = max(1, -(-total // CONVERSATIONS_A_PAGE))
     page = min(max(1, page), pages)
     newest = wanted.order_by(Conversation.updated_at.desc(), Conversation.id.desc())
@@ -124,7 +126,7 @@ def list_conversations(subject: str, words: str = "", page: int = 1) -> Conversa
     return ConversationPage(rows, total, page, pages)
 
 
-def _holds(words: str):  # type: ignore[no-untyped-def]
+def _holds(words: str) -> ColumnElement[bool]:
     said = select(Message.conversation_id).where(Message.content.icontains(words, autoescape=True))
     return or_(
         Conversation.title.icontains(words, autoescape=True),

@@ -96,4 +96,3 @@ def check_rate(tenant: Entered) -> None:
 def _seconds_to_wait() -> float:
     current = limiter.current_limit
     return max(1.0, current.reset_at - time.time()) if current else 60.0
-

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import BindParameter, bindparam, select, text, update
 
-from chatbot.chat.store import M, T, TurnRow, turn_by_id
+from chatbot.chat.store import IS_OPEN, M, T, TurnRow, turn_by_id
 from chatbot.db import Unit
 from chatbot.tenancy import now
 from chatbot.usage import ledger, quotas
 from chatbot.usage.ledger import Usage
 
-_TENANT = bindparam("of_tenant")
+_TENANT: BindParameter[str] = bindparam("of_tenant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +63,23 @@ _END_MESSAGE = (
     )
 )
 _END_MESSAGE_AS_STORED = (
-    update(M)
-    .where(M.c.tenant_id == _TENANT, M.c.id == bindparam("answer"))
-    .values(status=bindparam("to_status"))
+    update(M).where(M.c.tenant_id == _TENANT, M.c.id == bindparam("answer")).values(status=bindparam("to_status"))
 )
 _LOCK = text("SELECT id FROM conversation WHERE tenant_id = :of_tenant AND id = :id FOR UPDATE")
-_NEXT = (
-    select(T.c.id)
-    .where(T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), T.c.status == "waiting")
+_FIRST_OPEN = (
+    select(T.c.id, T.c.status)
+    .where(T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), IS_OPEN)
     .order_by(T.c.number)
     .limit(1)
-)
-_RUNNING = select(T.c.id).where(
-    T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), T.c.status == "running"
 )
 _CLAIM = (
     update(T)
     .where(T.c.tenant_id == _TENANT, T.c.id == bindparam("turn"), T.c.status == "waiting")
     .values(status="running", lease_owner=bindparam("owner"), lease_until=bindparam("until"))
 )
-_EXPIRED = select(T.c.tenant_id, T.c.id).where(T.c.status == "running", T.c.lease_until < bindparam("at"))
+_EXPIRED = select(T.c.tenant_id, T.c.id).where(IS_OPEN, T.c.status == "running", T.c.lease_until < bindparam("at"))
 _ORPHANS = select(T.c.tenant_id, T.c.conversation_id).where(
-    T.c.status == "waiting", T.c.lease_until < bindparam("at", type_=T.c.lease_until.type)
+    IS_OPEN, T.c.status == "waiting", T.c.lease_until < bindparam("at", type_=T.c.lease_until.type)
 )
 
 
@@ -136,10 +131,10 @@ def _end_message(unit: Unit, turn: TurnRow, ending: Ending) -> None:
 def claim_next(unit: Unit, conversation_id: str, owner: str, until: datetime) -> TurnRow | None:
     """Begin the conversation's next waiting turn for `owner`, unless one is running or none waits."""
     lock(unit, conversation_id)
-    if unit.execute(_RUNNING, {"conversation": conversation_id}).first() is not None:
+    row = unit.execute(_FIRST_OPEN, {"conversation": conversation_id}).first()
+    if row is None or row.status == "running":  # turns begin in order, so a running one is the first
         return None
-    row = unit.execute(_NEXT, {"conversation": conversation_id}).first()
-    if row is None or unit.execute(_CLAIM, {"turn": row.id, "owner": owner, "until": until}).rowcount != 1:
+    if unit.execute(_CLAIM, {"turn": row.id, "owner": owner, "until": until}).rowcount != 1:
         return None
     return turn_by_id(unit, row.id)
 

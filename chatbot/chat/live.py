@@ -65,7 +65,9 @@ class Live:
         with self._lock:
             self._broadcasts[row.id] = broadcast
         if row.status == "running":
-            broadcast.publish(events.start(row.conversation_id, row.id, row.question_id))  # it is stored: say so at once
+            broadcast.publish(
+                events.start(row.conversation_id, row.id, row.question_id)
+            )  # it is stored: say so at once
             self._spawn(row)
 
     def _spawn(self, row: TurnRow) -> None:
@@ -191,6 +193,11 @@ class Live:
             while self._running and time.monotonic() < deadline:
                 self._idle.wait(0.1)
 
+    def warm_up(self) -> None:
+        """Do now what the first visitor would wait for."""
+        with self._app.app_context():
+            self._worker.providers.warm_up()
+
     @property
     def owner(self) -> str:
         """The name under which this process holds leases."""
@@ -244,7 +251,9 @@ class Live:
 
         to_stop = write(tenant_id, work)
         for turn in turns:
-            if to_stop.get(turn.row.id, True):
+            if turn.call.left() <= 0:
+                turn.call.stop("late")  # its provider ends it by then; a server that drips bytes may put that off
+            elif to_stop.get(turn.row.id, True):
                 turn.call.stop()  # somebody asked for it, or it was swept while this worker slept
 
     def sweep(self) -> int:
@@ -278,8 +287,8 @@ def _end_dead(unit: Unit, turn_id: str) -> bool:
 
 def event_after(event: Event, after: Position) -> Event | None:
     """What of `event` a viewer at `after` has not seen: all, the rest of a piece of text, or nothing."""
-    if event.position <= after:
-        return None
+    if event.position <= after and not (event.is_last and after.after != events.END):
+        return None  # the end is told even to a viewer who saw more than a dead worker had stored
     if event.kind != "delta":
         return event
     text = event.data["text"]
@@ -296,5 +305,3 @@ def _pause(broadcast: Broadcast | None) -> Iterator[None]:
     else:
         time.sleep(POLL)
     yield None
-
-

@@ -9,11 +9,14 @@ import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-TAGS = set(
-    "a p br strong em del code pre blockquote ul ol li h3 h4 h5 h6 hr table thead tbody tr th td".split()
+TAGS = frozenset(
+    ("a", "p", "br", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6", "hr")
+    + ("table", "thead", "tbody", "tr", "th", "td")
 )
 SCHEMES = {"http", "https", "mailto", "tel"}
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+_markdown = (
+    MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+)
 _MARK = re.compile(r"\[(\d{1,2})\]")
 
 
@@ -22,7 +25,7 @@ def to_html(text: str, message_id: str = "", numbers: Collection[int] = ()) -> M
     """`text` as HTML that may be put into a page. `numbers` are the citation marks that become links to their passage."""
     html = nh3.clean(
         _lower_headings(_markdown.render(text)),
-        tags=TAGS,
+        tags=set(TAGS),
         attributes={"a": {"href", "title"}, "th": {"align"}, "td": {"align"}, "code": {"class"}, "ol": {"start"}},
         url_schemes=SCHEMES,
         link_rel="noopener noreferrer nofollow",

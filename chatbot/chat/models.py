@@ -110,5 +110,13 @@ class Turn(TenantModel):
             belongs_to("conversation", "conversation_id"),
             UniqueConstraint("tenant_id", "visitor_id", "name"),
             UniqueConstraint("tenant_id", "conversation_id", "number"),
-            Index("ix_turn_open", "lease_until", sqlite_where=is_open, postgresql_where=is_open),
+            Index("ix_turn_lease", "lease_until", sqlite_where=is_open, postgresql_where=is_open),
+            Index(
+                "ix_turn_open",
+                "tenant_id",
+                "conversation_id",
+                "number",
+                sqlite_where=is_open,
+                postgresql_where=is_open,
+            ),
         )

@@ -86,19 +86,35 @@ def open_turn(ask: Ask, owner: str) -> OpenedTurn:
     Raises NotFound for a conversation that is not this visitor's, Conflict for a name known with other words,
     QuotaReached, RateLimited when too many messages wait already.
     """
-    if not NAME.match(ask.name):
-        raise Invalid(_("This message's name can't be used."), errors={"name": ask.name[:40]})
+    check_name(ask.name)
     return _once_more(lambda: write(ask.tenant_id, lambda unit: _open(unit, ask, owner)))
 
 
-def retry_turn(tenant_id: str, subject: str, turn_id: str, name: str, limits: Limits, owner: str) -> OpenedTurn:
+def check_name(name: str) -> None:
+    """Raise Invalid for a name of a message that can't be stored."""
+    if not NAME.fullmatch(name):
+        raise Invalid(_("This message's name can't be used."), errors={"name": name[:40]})
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A visitor's wish to have the question of an ended turn answered once more. `name` is as for Ask."""
+
+    tenant_id: str
+    subject: str
+    turn_id: str
+    name: str
+    limits: Limits
+    expected_tokens: int = 0
+
+
+def retry_turn(again: Again, owner: str) -> OpenedTurn:
     """Answer the question of an ended turn again; the new answer takes the old one's place.
 
     Raises NotFound for a turn that is not this visitor's, Conflict unless it is the last and ended without an answer.
     """
-    return _once_more(
-        lambda: write(tenant_id, lambda unit: _retry(unit, subject, turn_id, name, limits, owner))
-    )
+    check_name(again.name)
+    return _once_more(lambda: write(again.tenant_id, lambda unit: _retry(unit, again, owner)))
 
 
 def _once_more(attempt: Callable[[], OpenedTurn]) -> OpenedTurn:
@@ -153,27 +169,30 @@ def _draft(
     question: str | None,
     question_id: str,
 ) -> Draft:
-    waiting = store.open_turns(unit, conversation.id)
+    waiting = store.open_turns(unit, conversation.id) if conversation.turn_count else 0
     if waiting >= MOST_WAITING:
         raise RateLimited(_("Please wait for the answers to your earlier messages."), retry_after=10)
     status = "waiting" if waiting else "running"
     return Draft(new_id(), name, fingerprint, channel, status, owner, now() + LEASE, options, question, question_id)
 
 
-def _retry(unit: Unit, subject: str, turn_id: str, name: str, limits: Limits, owner: str) -> OpenedTurn:
-    visitor_id, _current = store.visitor(unit, subject)
-    known = store.turn_by_name(unit, visitor_id, name)
+def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
+    visitor_id, _current = store.visitor(unit, again.subject)
+    known = store.turn_by_name(unit, visitor_id, again.name)
     if known is not None:
-        return _hand_back(unit, known, turn_id)
-    old = store.turn_by_id(unit, turn_id)
+        return _hand_back(unit, known, again.turn_id)
+    old = store.turn_by_id(unit, again.turn_id)
     conversation = store.conversation(unit, old.conversation_id, visitor_id) if old else None
     if old is None or conversation is None:
         raise NotFound()
     last = store.last_turn(unit, conversation.id)
     if last is None or last.id != old.id or old.status not in ("failed", "interrupted"):
         raise Conflict(_("This question has been answered, or another came after it."))
-    draft = _draft(unit, conversation, name, turn_id, old.channel, owner, old.options, None, old.question_id)
-    _reserve(unit, draft.turn_id, limits, old.options.get("max_tokens", 0))
+    draft = _draft(
+        unit, conversation, again.name, again.turn_id, old.channel, owner, old.options, None, old.question_id
+    )
+    question, _position = store.question(unit, old.question_id)
+    _reserve(unit, draft.turn_id, again.limits, again.expected_tokens + estimate_tokens(question))
     return OpenedTurn(store.add_turn(unit, conversation, visitor_id, draft), 0, is_new=True)
 
 
@@ -192,6 +211,9 @@ def shorten(words: str, length: int) -> str:
 
 
 def _joins(character: str) -> bool:
-    return character == "\u200d" or unicodedata.combining(character) > 0 or "\ufe00" <= character <= "\ufe0f" or (
-        "\U0001f3fb" <= character <= "\U0001f3ff"
+    return (
+        character == "\u200d"
+        or unicodedata.combining(character) > 0
+        or "\ufe00" <= character <= "\ufe0f"
+        or ("\U0001f3fb" <= character <= "\U0001f3ff")
     )

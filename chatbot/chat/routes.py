@@ -14,7 +14,7 @@ from chatbot.chat.events import parse_position
 from chatbot.chat.forms import ChoiceForm, MessageForm, NameForm
 from chatbot.chat.live import Live
 from chatbot.chat.models import Conversation
-from chatbot.chat.opening import Ask, OpenedTurn, check_text, open_turn, retry_turn
+from chatbot.chat.opening import Again, Ask, OpenedTurn, check_text, open_turn, retry_turn
 from chatbot.config import Settings
 from chatbot.errors import BadRequest, ShamanError
 from chatbot.tenancy import new_id
@@ -52,13 +52,14 @@ def send() -> AnyResponse:
 def retry(turn_id: str) -> AnyResponse:
     form, tenant = NameForm(), _tenant()
 
-    def again(live: Live) -> OpenedTurn:
+    def retry_it(live: Live) -> OpenedTurn:
         _check_ours(form)
         check_rate(tenant)
-        name = form.name.data or new_id()
-        return retry_turn(tenant.id, visitor_subject(tenant), turn_id, name, tenant.limits, live.owner)
+        name, expected = form.name.data or new_id(), _settings().DEFAULT_MAX_TOKENS
+        again = Again(tenant.id, visitor_subject(tenant), turn_id, name, tenant.limits, expected)
+        return retry_turn(again, live.owner)
 
-    return _answer(again, MessageForm(formdata=None))
+    return _answer(retry_it, MessageForm(formdata=None))
 
 
 @blueprint.get("/turns/<turn_id>/events")
@@ -246,5 +247,3 @@ def _live() -> Live:
 
 def _settings() -> Settings:
     return current_app.config["SHAMAN"]  # type: ignore[no-any-return]
-
-

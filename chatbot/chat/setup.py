@@ -8,6 +8,7 @@ from chatbot.chat import routes
 from chatbot.chat.channel import NoChannel
 from chatbot.chat.doors import init_chat_doors
 from chatbot.chat.live import Live
+from chatbot.chat.redis_channel import RedisChannel
 from chatbot.chat.turn import Worker
 from chatbot.config import Settings
 from chatbot.extensions import csrf
@@ -18,7 +19,8 @@ from chatbot.tenancy import new_id
 def init_chat(app: Flask, settings: Settings) -> None:
     """The chat page, and the running turns of this process."""
     worker = Worker(owner=f"{socket.gethostname()[:20]}:{new_id()}", settings=settings, providers=Providers(settings))
-    app.extensions["shaman_live"] = Live(app, worker, NoChannel())
+    channel = RedisChannel(settings.REDIS_URL) if settings.REDIS_URL else NoChannel()
+    app.extensions["shaman_live"] = Live(app, worker, channel)
     init_chat_doors(app)
     csrf.exempt(routes.blueprint)  # its views check their forms themselves, and keep what was typed
     app.register_blueprint(routes.blueprint)

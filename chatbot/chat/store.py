@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import BindParameter, bindparam, func, insert, literal_column, select, text, update
 
 from chatbot.chat.models import OPEN, Conversation, Message, Turn, Visitor
 from chatbot.db import Unit
-from chatbot.tenancy import new_id, now
+from chatbot.tenancy import new_id, now, table_of
 
-V, C, M, T = (model.__table__ for model in (Visitor, Conversation, Message, Turn))
-_TENANT = bindparam("of_tenant")
+V, C, M, T = table_of(Visitor), table_of(Conversation), table_of(Message), table_of(Turn)
+_TENANT: BindParameter[str] = bindparam("of_tenant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class TurnRow:
         return self.status in OPEN
 
 
-_TURN_COLUMNS = [T.c[name] for name in TurnRow.__slots__]  # type: ignore[attr-defined]
+_TURN_COLUMNS = [T.c[name] for name in TurnRow.__slots__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ _CURRENT = (
     .values(conversation_id=bindparam("conversation"))
 )
 _FIND_CONVERSATION = (
-    select(*(C.c[name] for name in ConversationRow.__slots__))  # type: ignore[attr-defined]
+    select(*(C.c[name] for name in ConversationRow.__slots__))
     .where(C.c.tenant_id == _TENANT, C.c.id == bindparam("id"), C.c.visitor_id == bindparam("visitor"))
     .with_for_update()
 )
@@ -153,8 +153,10 @@ _LAST_TURN = (
     .order_by(T.c.number.desc())
     .limit(1)
 )
+# Written out, not bound: SQLite takes a partial index only where it can read that the condition holds.
+IS_OPEN = T.c.status.in_([literal_column(f"'{status}'") for status in OPEN])
 _OPEN_TURNS = select(func.count()).where(
-    T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), T.c.status.in_(OPEN)
+    T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), IS_OPEN
 )
 _AHEAD = _OPEN_TURNS.where(T.c.number < bindparam("number"))
 _ADD_TURN = insert(T)
@@ -202,11 +204,13 @@ def add_turn(unit: Unit, conversation: ConversationRow, visitor_id: str, draft: 
     messages = []
     if draft.question is not None:
         place += 1
-        messages.append(_message(draft, conversation.id, draft.question_id, place, "user", draft.question, "complete", at))
+        messages.append(
+            _message(draft, conversation.id, draft.question_id, place, "user", draft.question, "complete", at)
+        )
     place += 1
     messages.append(_message(draft, conversation.id, answer_id, place, "assistant", "", "pending", at))
     unit.execute_many(_ADD_MESSAGE, messages)
-    values = {
+    values: dict[str, Any] = {
         "id": draft.turn_id,
         "conversation_id": conversation.id,
         "visitor_id": visitor_id,

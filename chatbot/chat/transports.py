@@ -11,6 +11,7 @@ from flask import Response, request
 
 from chatbot.chat.events import BEGINNING, Event, Position
 from chatbot.chat.live import Live
+from chatbot.db import db
 
 COMMENT_EVERY = 10  # seconds of silence; a proxy cuts an idle stream at 60, a caller may at 15
 
@@ -73,6 +74,7 @@ def drain(live: Live, tenant_id: str, turn_id: str, seconds: float) -> Answer:
     answer, pieces = Answer(turn_id=turn_id), []
     until = time.monotonic() + seconds
     connection = request.environ.get("gunicorn.socket")
+    db.session.close()  # the request's own connection: nobody holds one while the model speaks
     for event in live.follow(tenant_id, turn_id):
         if event is None:
             if _has_left(connection):

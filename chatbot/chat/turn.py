@@ -18,14 +18,17 @@ from chatbot.chat.events import Event
 from chatbot.chat.opening import LEASE
 from chatbot.chat.store import TurnRow
 from chatbot.config import Settings
-from chatbot.db import Unit, write
-from chatbot.errors import ModelError, ShamanError
+from chatbot.db import Unit, is_passing, write
+from chatbot.errors import ModelBroken, ModelError, ModelTimeout, ShamanError
 from chatbot.providers import Providers
 from chatbot.providers.contract import Call, ChatRequest, Finish, Stopped
 from chatbot.tenancy import now
 from chatbot.usage.ledger import Usage, estimate_tokens
 
 log = structlog.get_logger(__name__)
+
+SETTLE_FOR = 300.0  # seconds in which a full disk or a database that is away may come back before an answer is given up
+SETTLE_WHEN_ENDING = 3.0  # the same for a process that is ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,7 @@ class RunningTurn:
         self.row = turn
         self.next: TurnRow | None = None
         self.speech = Speech()
-        self.call = Call(
-            deadline=time.monotonic() + worker.settings.TURN_TIMEOUT, idle=worker.settings.CHAT_TIMEOUT
-        )
+        self.call = Call(deadline=time.monotonic() + worker.settings.TURN_TIMEOUT, idle=worker.settings.CHAT_TIMEOUT)
         self._worker = worker
         self._saved = 0
         self._request: ChatRequest | None = None
@@ -83,16 +84,17 @@ class RunningTurn:
         try:
             yield from self._speak()
         except Stopped:
-            status = "stopped" if self.call.reason == "stopped" else "interrupted"
+            status = {"stopped": "stopped", "late": "failed"}.get(self.call.reason or "", "interrupted")
+            problem = ModelTimeout().problem() if status == "failed" else None
         except ModelError as error:
             status, problem = "failed", error.problem()
-            log.warning("model failed", turn=row.id, tenant=row.tenant_id, kind=error.kind, error=repr(error.__cause__)[:200])
+            log.warning("model failed", turn=row.id, tenant=row.tenant_id, kind=error.kind, **_cause(error))
         except Exception as error:
             status, problem = "failed", _unexpected(error).problem()
             log.exception("turn failed", turn=row.id, tenant=row.tenant_id)
         ending = self._ending(status, problem)
         if not self._settle(ending):
-            ending = replace(ending, status="interrupted", problem=ShamanError().problem())
+            ending = replace(ending, status="interrupted", problem=interruption())
         yield from closing_events(row, ending, self.speech.length)
 
     def _speak(self) -> Iterator[Event]:
@@ -103,6 +105,8 @@ class RunningTurn:
         for piece in provider.stream(gathered.request, self.call):
             if isinstance(piece, Finish):
                 self._finish = piece
+                if not self.speech.text.strip():
+                    raise ModelBroken()  # a good end, and not a word before it
                 return
             piece = piece[:room]
             room -= len(piece)
@@ -147,16 +151,18 @@ class RunningTurn:
             until = now() + LEASE
             return ours, ending.claim_next(unit, self.row.conversation_id, self._worker.owner, until)
 
-        for pause in (0.1, 0.5, 2.0, 5.0, None):
+        began, pause = time.monotonic(), 0.1
+        while True:
             try:
                 ours, self.next = write(self.row.tenant_id, work)
                 return ours
-            except Exception:
-                if pause is None:
+            except Exception as error:
+                patience = SETTLE_WHEN_ENDING if self.call.reason == "interrupted" else SETTLE_FOR
+                if not is_passing(error) or time.monotonic() - began > patience:
                     log.exception("turn could not be settled", turn=self.row.id, tenant=self.row.tenant_id)
                     return False
-                time.sleep(pause)
-        return False
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
 
 
 def closing_events(row: TurnRow, ending_: Ending, length: int) -> Iterator[Event]:
@@ -193,6 +199,12 @@ def _finish_reason(status: str, finish: Finish | None) -> str | None:
     if status == "complete":
         return finish.reason if finish else "stop"
     return status if status in ("stopped", "refused") else None
+
+
+def _cause(error: ModelError) -> dict[str, Any]:
+    """What the operator may read of a failure: never the server's own words, for they may quote the key."""
+    cause = error.__cause__
+    return {"error": type(cause or error).__name__, "status": getattr(cause, "status_code", None)}
 
 
 def _unexpected(error: Exception) -> ShamanError:

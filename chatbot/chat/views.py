@@ -41,6 +41,7 @@ class MessageView:
     citations: tuple[dict[str, Any], ...]
     turn_id: str
     can_retry: bool
+    is_cut: bool
 
 
 def assistant_view(tenant: Entered, number: int, settings: AssistantSettings) -> AssistantView:
@@ -73,12 +74,17 @@ def message_view(message: Message, turn: Turn | None, last: Turn | None) -> Mess
         created_at=message.created_at,
         citations=citations,
         turn_id=message.turn_id,
+        is_cut=message.role == "assistant" and turn is not None and turn.finish_reason == "length",
         can_retry=unfinished and last is not None and last.id == message.turn_id,
     )
 
 
 def problem_text(turn: Turn | None) -> str:
     """What a visitor reads when an answer did not come."""
+    return str(_problem_text(turn))
+
+
+def _problem_text(turn: Turn | None) -> Any:
     kind = ((turn.problem if turn else None) or {}).get("type", "")
     if kind.endswith("interrupted"):
         return _("The answer was interrupted. Your question is safe.")

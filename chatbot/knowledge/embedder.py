@@ -142,7 +142,7 @@ def _unfolded(folder: Path) -> Path:
     if ready.is_dir():
         return ready
     folder.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix="minilm-", dir=folder))
+    making = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
     try:
         options = _options()
         options.optimized_model_filepath = str(making / "model.onnx")
@@ -150,7 +150,10 @@ def _unfolded(folder: Path) -> Path:
         onnxruntime.InferenceSession(_pinned(_model_path(), MODEL_SHA256), options, providers=["CPUExecutionProvider"])
         for part in making.iterdir():
             _flush(part)
+        older = [one for one in folder.glob("minilm-*-ort-*") if one != ready]
         making.rename(ready)
+        for one in older:
+            shutil.rmtree(one, ignore_errors=True)
     except OSError:
         if not ready.is_dir():
             raise

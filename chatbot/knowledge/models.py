@@ -41,7 +41,7 @@ class Source(TenantModel):
 class Passage(TenantModel):
     """A piece of a source. `title` is its page's title, or its question; `heading` its path of headings.
 
-    `vector` is float32 of length 1, made by `embedder`; both are empty while there is none yet.
+    `vector` holds its vectors as `vectors.pack` packs them, made by `embedder`; both are empty while there are none yet.
     """
 
     __tablename__ = "passage"
@@ -67,4 +67,4 @@ WORDS_COLUMN = (
     "ALTER TABLE passage ADD COLUMN words tsvector GENERATED ALWAYS AS"
     " (to_tsvector('english'::regconfig, title || ' ' || heading || ' ' || text)) STORED"
 )
-event.listen(Passage.__table__, "after_create", DDL(WORDS_COLUMN).execute_if(dialect="postgresql"))
+event.listen(Passage.__table__, "after_create", DDL(WORDS_COLUMN).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ Unreadable, whose reason is a sentence for the person who added the source.
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +14,9 @@ import orjson
 from flask_babel import gettext as _
 
 from chatbot.errors import Text
-from chatbot.knowledge.html_text import markdown_of
+from chatbot.knowledge.bounded import OutOfBounds, run_bounded
 from chatbot.knowledge.models import ADDRESS, TITLE
-from chatbot.knowledge.passages import Passage, cut
+from chatbot.knowledge.passages import STEP, Passage, cut
 
 MARKDOWN, PLAIN, HTML, PAIRS, PAIR_LINES = (
     "text/markdown",
@@ -40,6 +40,7 @@ ALIASES = {
     "application/x-ndjson": PAIR_LINES,
     "application/ndjson": PAIR_LINES,
 }
+HTML_PROGRAM = Path(__file__).with_name("html_text.py")
 MAX_PASSAGES = 5000
 QUESTION, ANSWER = 480, 20_000  # characters
 
@@ -62,6 +63,11 @@ class Piece:
 
     title: str
     passage: Passage
+
+    @property
+    def heading(self) -> str:
+        """The path of headings below the title, as one line."""
+        return STEP.join(part for part in self.passage.headings if part != self.title)[:TITLE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ def parse(name: str, media_type: str, content: bytes) -> Document:
 def _page(name: str, media_type: str, text: str) -> Document:
     title, url = "", None
     if media_type == HTML:
-        text, title, url = markdown_of(text)
+        text, title, url = _html(text)
     elif media_type == MARKDOWN:
         text, title, url = _front_matter(text)
     if media_type != PLAIN and not title:
@@ -122,6 +128,14 @@ def _page(name: str, media_type: str, text: str) -> Document:
     title = shortened(title) or shortened(PurePosixPath(name).stem)
     passages = cut(text, is_markdown=media_type != PLAIN)
     return Document(title, web_address(url), tuple(Piece(title, passage) for passage in passages))
+
+
+def _html(text: str) -> tuple[str, str, str | None]:
+    try:
+        markdown, title, url = orjson.loads(run_bounded(HTML_PROGRAM, text.encode()))
+    except OutOfBounds:
+        raise Unreadable(_("This page is built in a way that can't be read.")) from None
+    return markdown.replace("\0", ""), title.replace("\0", ""), url
 
 
 def _front_matter(text: str) -> tuple[str, str, str | None]:
@@ -158,13 +172,18 @@ def _entries(text: str, line: int) -> list[Any]:
 
 
 def _pair(entry: Any, number: int) -> tuple[str, str]:
-    values = [entry.get("question"), entry.get("answer")] if isinstance(entry, dict) else []
-    if len(values) != 2 or not all(isinstance(value, str) and value.strip() and "\0" not in value for value in values):
+    fields = entry if isinstance(entry, dict) else {}
+    question, answer = _field(fields, "question"), _field(fields, "answer")
+    if not question or not answer:
         raise Unreadable(_("Entry %(number)s has no question with an answer, both as text.", number=number))
-    question, answer = (value.strip() for value in values)
     if len(question) > QUESTION or len(answer) > ANSWER:
         raise Unreadable(_("The question or the answer of entry %(number)s is too long.", number=number))
     return question, answer
+
+
+def _field(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value.strip() if isinstance(value, str) and "\0" not in value else ""
 
 
 def shortened(text: str) -> str:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Key = int | str
 
-WORDS = 0.25  # what a perfect match of words adds to a nearness of meaning between 0 and 1
-ENOUGH = 0.36  # from here on a question counts as answered
+WORDS_WEIGHT = 0.25  # what a perfect match of words adds to a nearness of meaning between 0 and 1
+ENOUGH = 0.35  # from here on a question counts as answered
 USUAL = 0.3  # what the best word match of a question usually scores, out of 1
 
 
@@ -54,7 +54,7 @@ def rank(
         return Ranking((), 0.0)
     found = dict(words)
     shares = np.array([found.get(key, 0.0) for key in keys], np.float32)
-    scores = meaning + WORDS * shares
+    scores = meaning + WORDS_WEIGHT * shares
     best = np.argsort(-scores, kind="stable")[:limit]
     hits = tuple(Hit(keys[i], float(scores[i]), float(meaning[i]), float(shares[i])) for i in best)
     return Ranking(hits, min(max(hits[0].score, 0.0), 1.0) if hits else 0.0)

@@ -11,6 +11,7 @@ make many may me might more most much must my myself need no nor not now of off 
 out over own please re s same say shall she should shouldn so some somebody someone something such t tell than thank thanks that the their
 theirs them themselves then there these they thing things this those through to too under until up us ve very want wants was wasn
 we were weren what when where whether which while who whom whose why will with won would wouldn y yes you your yours yourself
+arent cant couldnt didnt doesnt dont hows im isnt ive pls shouldnt thats theres thx u ur wasnt wont wouldnt whats wheres
 """
 
 GERMAN = """

@@ -9,15 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnClause,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from chatbot.db import Unit
 from chatbot.knowledge.models import Passage, Source
-from chatbot.tenancy import new_id, now
+from chatbot.knowledge.ranking import Key
+from chatbot.tenancy import new_id, now, table_of
 from chatbot.tenants.models import Tenant
 
-P, S, T = (model.__table__ for model in (Passage, Source, Tenant))
-_TENANT = bindparam("of_tenant")
+P, S, T = (table_of(model) for model in (Passage, Source, Tenant))
+_TENANT: BindParameter[str] = bindparam("of_tenant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,8 @@ _ALL = (
     .order_by(P.c.source_id, P.c.position)
 )
 _STALE = (
-    select(P.c.id, P.c.title, P.c.heading, P.c.text)
+    select(P.c.id, P.c.title, P.c.heading, P.c.text, S.c.media_type)
+    .join(S, (S.c.tenant_id == P.c.tenant_id) & (S.c.id == P.c.source_id))
     .where(P.c.tenant_id == _TENANT, P.c.embedder != bindparam("in_use"))
     .order_by(P.c.id)
     .limit(bindparam("many"))
@@ -79,7 +92,7 @@ _EMBED = (
     .where(P.c.tenant_id == _TENANT, P.c.id == bindparam("passage"))
     .values(embedder=bindparam("in_use"), vector=bindparam("numbers"))
 )
-_WORDS = literal_column("passage.words")  # PostgreSQL alone: see WORDS_COLUMN
+_WORDS: ColumnClause[Any] = literal_column("passage.words")  # PostgreSQL alone: see WORDS_COLUMN
 _QUERY = func.to_tsquery(literal_column("'english'::regconfig"), bindparam("query"))
 _SCORE = func.ts_rank(_WORDS, _QUERY)
 _BY_WORDS = (
@@ -141,13 +154,19 @@ def all_passages(unit: Unit) -> Sequence[Row[Any]]:
 
 
 def stale_passages(unit: Unit, embedder: str, limit: int) -> Sequence[Row[Any]]:
-    """Passages whose vector another embedder made: id, title, heading, text."""
-    return unit.execute(_STALE, {"in_use": embedder, "many": limit}).all()
+    """At most `limit` passages whose vectors another embedder made: id, title, heading, text, media_type.
+
+    All of one kind of source, so that they are embedded alike.
+    """
+    rows = unit.execute(_STALE, {"in_use": embedder, "many": limit}).all()
+    return [row for row in rows if row.media_type == rows[0].media_type]
 
 
 def store_vectors(unit: Unit, embedder: str, vectors: dict[str, bytes]) -> None:
     """Give passages (by id) their vectors. A passage that has gone meanwhile is passed over."""
-    unit.execute_many(_EMBED, [{"passage": key, "in_use": embedder, "numbers": value} for key, value in vectors.items()])
+    unit.execute_many(
+        _EMBED, [{"passage": key, "in_use": embedder, "numbers": value} for key, value in vectors.items()]
+    )
 
 
 def mark_changed(unit: Unit) -> None:
@@ -155,7 +174,7 @@ def mark_changed(unit: Unit) -> None:
     unit.execute(_BUMP)
 
 
-def passages_by_words(unit: Unit, words: Sequence[str], limit: int) -> list[tuple[str, float]]:
+def passages_by_words(unit: Unit, words: Sequence[str], limit: int) -> list[tuple[Key, float]]:
     """PostgreSQL: the passages that share one of `words` (letters and digits alone), best first, with their rank (> 0)."""
     query = " | ".join(f"'{word}'" for word in words)
     return [(row.id, row.score) for row in unit.execute(_BY_WORDS, {"query": query, "many": limit})]

@@ -7,6 +7,7 @@ passage came first in half of the questions instead of four in ten (bench/search
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from chatbot.knowledge.passages import STEP, with_context
 
 Vectors = NDArray[np.float32]
 
+HEAD = "<I"  # before the rows: their dimension
+START = struct.calcsize(HEAD)
 WHOLE = 0.45  # the whole passage's share in its score; the best of its parts has the rest
 SHORTEST, MOST = 40, 24  # a part's least characters; parts of one passage
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -30,29 +33,49 @@ def texts_to_embed(title: str, heading: str, text: str) -> list[str]:
 
 
 def pack(vectors: Vectors) -> bytes:
-    """The (m, dimension) vectors of one passage's texts_to_embed, as they are stored: float32, row after row."""
-    return np.ascontiguousarray(vectors, np.float32).tobytes()
+    """The (m, dimension) vectors of one passage's texts_to_embed as they are stored: the dimension, then float32 rows."""
+    return struct.pack(HEAD, vectors.shape[1]) + np.ascontiguousarray(vectors, "<f4").tobytes()
+
+
+def pack_each(groups: Sequence[Sequence[str]], vectors: Vectors) -> list[bytes]:
+    """The packed vectors of several passages: `groups` their texts_to_embed, `vectors` those of all texts in one row."""
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    return [pack(rows) for rows in np.split(vectors, ends)]
 
 
 class Meaning:
     """The vectors of a client's passages in one matrix. Made once, then only read, from any thread."""
 
-    def __init__(self, packed: Sequence[bytes], dimension: int) -> None:
+    def __init__(self, packed: Sequence[bytes]) -> None:
         """`packed`: what `pack` gave, one for each of n passages; empty where a passage has no vectors (yet)."""
-        rows = np.array([len(blob) // (4 * dimension) for blob in packed], np.intp)
-        self._has = rows > 1
-        kept = [blob for blob, has in zip(packed, self._has, strict=True) if has]
-        self._matrix = np.frombuffer(b"".join(kept), np.float32).reshape(-1, dimension)
-        starts = np.cumsum(rows[self._has]) - rows[self._has]
+        self.dimension = max(map(_dimension, packed), default=0)
+        self._has = np.array([bool(blob) and _dimension(blob) == self.dimension for blob in packed], bool)
+        kept = [blob[START:] for blob, has in zip(packed, self._has, strict=True) if has]
+        self._matrix = np.frombuffer(b"".join(kept), "<f4").reshape(-1, self.dimension or 1)
+        rows = np.array([len(blob) // (4 * self.dimension) for blob in kept], np.intp)
+        starts = np.cumsum(rows) - rows
         self._bounds = np.stack((starts, starts + 1), axis=1).ravel()  # whole, parts, whole, parts …
 
+    @property
+    def nbytes(self) -> int:
+        return int(self._matrix.nbytes)
+
     def scores(self, question: Vectors) -> Vectors:
-        """How near each passage is to the question, a vector of length 1: (dimension,) to (n,), -1 to 1, 0 without vectors."""
+        """How near each passage is to the question, a vector of length 1: (dimension,) to (n,), -1 to 1.
+
+        0 for a passage without vectors, and for all when the question comes from an embedder of another dimension.
+        """
         scores = np.zeros(len(self._has), np.float32)
-        if len(self._bounds):
-            best = np.maximum.reduceat(self._matrix @ question, self._bounds)
+        if len(self._bounds) and len(question) == self.dimension:
+            # Not `matrix @ question`: BLAS shares that out to threads that then spin for 10 ms each time (measured).
+            cosines = np.einsum("ij,j->i", self._matrix, question)
+            best = np.maximum.reduceat(cosines, self._bounds)
             scores[self._has] = WHOLE * best[0::2] + (1 - WHOLE) * best[1::2]
         return scores
+
+
+def _dimension(blob: bytes) -> int:
+    return int(struct.unpack_from(HEAD, blob)[0]) if blob else 0
 
 
 def _parts(text: str) -> list[str]:

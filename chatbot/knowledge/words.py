@@ -19,6 +19,9 @@ Key = int | str
 MAX_WORDS = 32  # a question's first different words; what comes after tells little and costs time
 WORD = re.compile(r"[^\W_]+")
 K1 = 1.2  # FTS5's own; its BM25 of one word stays below the word's weight times (K1 + 1)
+COMMON = 0.1  # a word in more than this share of the passages is passed over, as stop words are
+FIND = "SELECT rowid, -bm25(passage) AS score FROM passage WHERE passage MATCH ? ORDER BY score DESC LIMIT ?"
+COUNT = "SELECT count(*) FROM passage WHERE passage MATCH ?"
 
 
 def content_words(text: str) -> list[str]:
@@ -37,6 +40,7 @@ class WordIndex:
     def __init__(self, passages: Sequence[tuple[Key, str]]) -> None:
         """`passages`: (key, text) pairs; the keys come back from `search`."""
         self._keys = [key for key, _ in passages]
+        self._often = max(COMMON * len(passages), 5)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         # Contentless: the texts live in the client's own table, here only their words are kept.
@@ -50,7 +54,7 @@ class WordIndex:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def search(self, question: str, limit: int = 50) -> list[tuple[Key, float]]:
+    def search(self, question: str, limit: int = 200) -> list[tuple[Key, float]]:
         """The passages that share a telling word with the question, best first, with a score over 0 and at most 1.
 
         The score is BM25 as a share of the best that any passage could reach for this question: a word that is
@@ -59,16 +63,20 @@ class WordIndex:
         words = content_words(question)
         if not words or not self._keys:
             return []
-        sql = "SELECT rowid, -bm25(passage) AS score FROM passage WHERE passage MATCH ? ORDER BY score DESC LIMIT ?"
         with self._lock:
-            best = (K1 + 1) * sum(self._weight(word) for word in words)
-            found = self._db.execute(sql, (" OR ".join(map(_quoted, words)), limit)).fetchall()
+            having = {word: self._count(word) for word in words}
+            rare = [word for word in words if 0 < having[word] <= self._often]
+            query = " OR ".join(map(_quoted, rare))
+            found = self._db.execute(FIND, (query, limit)).fetchall() if rare else []
+        best = (K1 + 1) * sum(map(self._weight, having.values()))
         return [(self._keys[row], min(score / best, 1.0)) for row, score in found if score > 0]
 
-    def _weight(self, word: str) -> float:
-        """The word's inverse document frequency, by FTS5's own formula."""
-        sql = "SELECT count(*) FROM passage WHERE passage MATCH ?"
-        having = self._db.execute(sql, (_quoted(word),)).fetchone()[0]
+    def _count(self, word: str) -> int:
+        count: int = self._db.execute(COUNT, (_quoted(word),)).fetchone()[0]
+        return count
+
+    def _weight(self, having: int) -> float:
+        """The inverse document frequency of a word that `having` passages have, by FTS5's own formula."""
         return max(math.log((len(self._keys) - having + 0.5) / (having + 0.5)), 1e-6)
 
 

@@ -71,7 +71,9 @@ def _sqlite_guard(connection: Connection) -> Iterator[None]:
     before = _counts(connection)
     for name in inspect(connection).get_table_names():
         if name.startswith("_alembic_tmp_"):
-            raise RuntimeError(f"a table {name} is left from a migration that broke off: restore the copy made before it")
+            raise RuntimeError(
+                f"a table {name} is left from a migration that broke off: restore the copy made before it"
+            )
     yield
     after = _counts(connection)
     lost = {name: (rows, after[name]) for name, rows in before.items() if name in after and after[name] < rows}

@@ -27,7 +27,7 @@ def protect(*tables: str) -> None:
 
 
 def grant_to_runtime_role() -> None:
-    """Let the runtime role read and write rows, and nothing else. Call it at the end of each migration that makes tables."""
+    """Let the runtime role read and write rows, and read the schema's version, and nothing else. Call it at the end of each migration that makes tables."""
     if not is_postgres():
         return
     settings = current_app.config["SHAMAN"]
@@ -36,3 +36,4 @@ def grant_to_runtime_role() -> None:
         return
     op.execute(f'GRANT USAGE ON SCHEMA public TO "{role}"')
     op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{role}"')
+    op.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{role}"')

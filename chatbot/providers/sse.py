@@ -1,8 +1,10 @@
 """Reading a streamed Chat Completion: lines to text, no more work than that needs."""
 
 import codecs
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import httpx2
@@ -12,6 +14,8 @@ from chatbot.errors import ModelBroken
 from chatbot.usage.ledger import Usage
 
 LONGEST_EVENT = 4 * 1024 * 1024
+FULL_READ = 32 * 1024
+MOST_TOKENS = 1_000_000_000  # a server that claims more is wrong
 BOM = codecs.BOM_UTF8
 
 
@@ -25,6 +29,9 @@ class Reply:
     has_finish: bool = False
     model: str = ""
     usage: Usage | None = None
+    has_more: bool = False  # the last read was a full one: more is waiting
+    half: str = ""  # of a character whose other half is still to come
+    is_careless: bool = False  # the server cuts characters in two
 
 
 def read_reply(response: httpx2.Response, reply: Reply) -> Iterator[str]:
@@ -44,19 +51,26 @@ def read_reply(response: httpx2.Response, reply: Reply) -> Iterator[str]:
 def _read_events(pieces: Iterator[bytes], reply: Reply) -> Iterator[str]:
     lines, begun = LineSplitter(), False
     data: list[bytes] = []
-    for piece in pieces:
+    for piece in chain(pieces, (b"\n\n",)):  # the last event may lack its end
         texts: list[str] = []
-        for line in lines.feed(piece):
-            if not begun:
-                line, begun = line.removeprefix(BOM), True
-            if line.startswith(b"data:"):
-                data.append(line[5:].strip())
-            elif not line and data:
+        reply.has_more = len(piece) > FULL_READ
+        try:
+            for line in lines.feed(piece):
+                if not begun:
+                    line, begun = line.removeprefix(BOM), True
+                if line.startswith(b"data:"):
+                    data.append(line[5:].strip())
+                elif not line and data:
+                    texts.append(_take(data, reply))
+                    data = []
+                if reply.is_done:
+                    break
+            if data and _is_whole(data):  # a server that forgets the empty line, or sends it with the next event
                 texts.append(_take(data, reply))
                 data = []
-        if data and _is_whole(data):  # a server that forgets the empty line, or sends it with the next event
-            texts.append(_take(data, reply))
-            data = []
+        except ModelBroken:
+            yield "".join(texts)  # what was said before it broke was said
+            raise
         yield "".join(texts)
         if reply.is_done:
             return
@@ -98,7 +112,7 @@ def _take(data: list[bytes], reply: Reply) -> str:
     if raw.startswith(b"[DONE]"):
         reply.is_done = True
         return ""
-    chunk = _parsed(raw)
+    chunk = _parsed(raw, reply)
     if chunk.get("error"):
         raise ModelBroken()
     if chunk.get("usage"):
@@ -111,7 +125,7 @@ def _take(data: list[bytes], reply: Reply) -> str:
 def _read_whole(response: httpx2.Response, reply: Reply) -> str:
     """A server that does not stream answers all at once."""
     body = b"".join(_bounded(response.iter_bytes()))
-    chunk = _parsed(body)
+    chunk = _parsed(body, reply)
     if chunk.get("error") or not chunk.get("choices"):
         raise ModelBroken()
     reply.usage, reply.model = usage_of(chunk.get("usage")), str(chunk.get("model") or "")[:200]
@@ -128,14 +142,31 @@ def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
+def _parsed(raw: bytes, reply: Reply) -> dict[str, Any]:
     try:
         chunk = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise ModelBroken() from None
+        chunk = _parsed_with_halves(raw)
+        reply.is_careless = True
     if not isinstance(chunk, dict):
         raise ModelBroken()
     return chunk
+
+
+def _parsed_with_halves(raw: bytes) -> Any:
+    """JSON that escapes half a character, which orjson refuses and the standard library takes."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ModelBroken() from None
+
+
+def _joined(text: str, reply: Reply) -> str:
+    """`text` with the halves of characters put together; a half that stays alone is left out."""
+    text, reply.half = reply.half + text, ""
+    if "\ud800" <= text[-1] <= "\udbff":
+        text, reply.half = text[:-1], text[-1]
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def _choice_text(chunk: dict[str, Any], part: str, reply: Reply) -> str:
@@ -147,11 +178,13 @@ def _choice_text(chunk: dict[str, Any], part: str, reply: Reply) -> str:
     if reason:
         reply.has_finish = True
         reply.finish_reason = "length" if reason == "length" else "stop"
-    content = (choice.get(part) or {}).get("content")
+    said = choice.get(part)
+    content = said.get("content") if isinstance(said, dict) else None
     if not isinstance(content, str) or not content:
         return ""
     reply.has_text = True
-    return content.replace("\0", "")
+    content = content.replace("\0", "")
+    return _joined(content, reply) if content and reply.is_careless else content
 
 
 def usage_of(value: Any) -> Usage | None:
@@ -159,6 +192,6 @@ def usage_of(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     asked, said = value.get("prompt_tokens"), value.get("completion_tokens")
-    if type(asked) is not int or type(said) is not int or asked < 0 or said < 0 or asked + said == 0:
+    if type(asked) is not int or type(said) is not int or min(asked, said) < 0 or not 0 < asked + said < MOST_TOKENS:
         return None
     return Usage(asked, said)

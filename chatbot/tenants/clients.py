@@ -73,13 +73,16 @@ def published_settings() -> tuple[int, AssistantSettings]:
 def publish_settings(slug: str, document: dict[str, Any], author: str = "") -> int:
     """Make `document` the published settings; the version before is kept. Returns the new number."""
     parse_settings(document)
-    tenant_id = find_client(slug).id
+    with across_tenants(writes=False):
+        tenant_id = find_client(slug).id
     with as_tenant(tenant_id) as session:
         last = session.scalar(select(func.max(SettingsVersion.number))) or 0
         current = session.scalar(select(SettingsVersion).where(SettingsVersion.state == "published"))
         if current is not None:
             current.state = "old"
             session.flush()
-        version = SettingsVersion(number=last + 1, state="published", document=document, author=author, created_at=now())
+        version = SettingsVersion(
+            number=last + 1, state="published", document=document, author=author, created_at=now()
+        )
         session.add(version)
     return last + 1

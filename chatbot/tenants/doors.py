@@ -93,8 +93,7 @@ def bearer() -> str | None:
 
 def enter_by_key(credential: str, scope: str) -> Caller:
     """Enter the key's tenant. Raises Unauthorized for no valid key, Forbidden for a scope it has not."""
-    holder = read_key(credential)
-    tenant = db.session.get(Tenant, holder.tenant_id) if holder.tenant_id else None
+    holder, tenant = read_key(credential)
     if tenant is None:
         raise Forbidden(_("This key belongs to no client."))
     if scope not in holder.scopes:
@@ -120,5 +119,3 @@ def key_required(scope: str) -> Callable[[View], View]:
         return entered  # type: ignore[return-value]
 
     return declare
-
-

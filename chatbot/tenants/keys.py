@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from chatbot.db import db
 from chatbot.errors import Invalid, Unauthorized
@@ -30,7 +30,9 @@ def create_key(tenant: Tenant | None, name: str, scopes: Sequence[str]) -> str:
     """Make a key for a tenant (None: for the platform) within the session's transaction. Returns the key, once."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
-        raise Invalid(_("A key has one or more of the scopes chat, read and manage."), errors={"scope": ", ".join(unknown)})
+        raise Invalid(
+            _("A key has one or more of the scopes chat, read and manage."), errors={"scope": ", ".join(unknown)}
+        )
     secret = secrets.token_urlsafe(32).replace("_", "-")
     key = ApiKey(
         id=new_id(),
@@ -44,13 +46,20 @@ def create_key(tenant: Tenant | None, name: str, scopes: Sequence[str]) -> str:
     return f"shm_{key.id}_{secret}"
 
 
-def read_key(presented: str) -> KeyHolder:
-    """The holder of a key as presented. Raises Unauthorized for anything that is not a key in force."""
+_KEY_AND_TENANT = (
+    select(ApiKey, Tenant)
+    .outerjoin(Tenant, Tenant.id == ApiKey.tenant_id)
+    .where(ApiKey.id == bindparam("key"), ApiKey.revoked_at.is_(None))
+)
+
+
+def read_key(presented: str) -> tuple[KeyHolder, Tenant | None]:
+    """The holder of a key as presented, and its tenant. Raises Unauthorized for anything that is not a key in force."""
     parts = presented.split("_", 2)
     if len(parts) == 3 and parts[0] == "shm" and parts[1].isascii() and len(parts[1]) == 26:
-        key = db.session.scalar(select(ApiKey).where(ApiKey.id == parts[1]))
-        if key and key.revoked_at is None and hmac.compare_digest(key.secret_hash, _digest(parts[2])):
-            return KeyHolder(key.id, key.tenant_id, frozenset(key.scopes))
+        row = db.session.execute(_KEY_AND_TENANT, {"key": parts[1]}).first()
+        if row is not None and hmac.compare_digest(row[0].secret_hash, _digest(parts[2])):
+            return KeyHolder(row[0].id, row[0].tenant_id, frozenset(row[0].scopes)), row[1]
     raise Unauthorized(_("This key is not valid here."))
 
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from chatbot.tenancy import PlatformModel, TenantModel, now
+from chatbot.tenancy import NamesTenant, PlatformModel, TenantModel, now
 
 
 class Tenant(PlatformModel):
@@ -48,11 +48,10 @@ class SettingsVersion(TenantModel):
         )
 
 
-class ApiKey(PlatformModel):
+class ApiKey(NamesTenant):
     """A program's key. It names its tenant (none: a platform key) and is looked up before the tenant is known."""
 
     __tablename__ = "api_key"
-    tenant_id: Mapped[str | None] = mapped_column(String(26), ForeignKey("tenant.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(200))
     secret_hash: Mapped[str] = mapped_column(String(64))
     last_four: Mapped[str] = mapped_column(String(4))

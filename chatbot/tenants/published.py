@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select
 
 from chatbot.db import Unit
+from chatbot.tenancy import table_of
 from chatbot.tenants.models import SettingsVersion
 from chatbot.tenants.settings import AssistantSettings, parse_settings
 
-S = SettingsVersion.__table__
+S = table_of(SettingsVersion)
 _NUMBER = select(S.c.id, S.c.number).where(S.c.tenant_id == bindparam("of_tenant"), S.c.state == "published")
 _DOCUMENT = select(S.c.document).where(S.c.tenant_id == bindparam("of_tenant"), S.c.id == bindparam("id"))
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from chatbot.db import Unit
-from chatbot.tenancy import new_id, now
+from chatbot.tenancy import new_id, now, table_of
 from chatbot.usage.models import LedgerEntry
 
 
@@ -35,7 +35,7 @@ def estimate_tokens(*texts: str) -> int:
     return sum((len(text.encode("utf-8", "replace")) + 3) // 4 for text in texts)
 
 
-_INSERT = insert(LedgerEntry.__table__)  # type: ignore[arg-type]
+_INSERT = insert(table_of(LedgerEntry))
 
 
 def enter(unit: Unit, turn_id: str, channel: str, model: str, outcome: str, usage: Usage) -> None:

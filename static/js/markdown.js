@@ -6,12 +6,6 @@ const TAGS = new Map([
   [smd.LINE_BREAK, "br"],
   [smd.RULE, "hr"],
   [smd.BLOCKQUOTE, "blockquote"],
-  [smd.HEADING_1, "h3"], // h1 is the page's, h2 the speaker's
-  [smd.HEADING_2, "h4"],
-  [smd.HEADING_3, "h5"],
-  [smd.HEADING_4, "h6"],
-  [smd.HEADING_5, "h6"],
-  [smd.HEADING_6, "h6"],
   [smd.ITALIC_AST, "em"],
   [smd.ITALIC_UND, "em"],
   [smd.STRONG_AST, "strong"],
@@ -27,6 +21,7 @@ const TAGS = new Map([
   [smd.TABLE, "table"],
   [smd.TABLE_ROW, "tr"],
 ]); // all else, images too, is a span: nothing is loaded from anywhere
+const HEADINGS = [smd.HEADING_1, smd.HEADING_2, smd.HEADING_3, smd.HEADING_4, smd.HEADING_5, smd.HEADING_6];
 const DEEPEST = 20; // the library keeps 24 levels
 const HELD = /\[\d{0,3}\]?$/; // may become a source mark: shown when it is one
 const SCHEMES = new Set(["http:", "https:", "mailto:", "tel:"]);
@@ -35,7 +30,7 @@ const SCHEMES = new Set(["http:", "https:", "mailto:", "tel:"]);
 export function createWriter(place) {
   place.replaceChildren();
   const parser = smd.parser({
-    data: [place],
+    data: Object.assign([place], { place }),
     add_token: openElement,
     end_token: closeElement,
     add_text: addText,
@@ -76,7 +71,11 @@ function openElement(stack, type) {
   let parent = stack.at(-1);
   let tag = TAGS.get(type) ?? "span";
   if (type === smd.CODE_BLOCK || type === smd.CODE_FENCE) parent = add(add(parent, "div", "code"), "pre");
-  if (type === smd.TABLE) parent = add(parent, "div", "table-scroll");
+  if (HEADINGS.includes(type)) tag = headingTag(stack, HEADINGS.indexOf(type));
+  if (type === smd.TABLE) {
+    parent = add(parent, "div", "table-scroll");
+    parent.tabIndex = 0;
+  }
   if (type === smd.TABLE_ROW) parent = rowPlace(parent);
   if (type === smd.TABLE_CELL) tag = parent.parentElement.tagName === "THEAD" ? "th" : "td";
   stack.push(add(parent, tag));
@@ -86,6 +85,15 @@ function add(parent, tag, className = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
   return parent.appendChild(element);
+}
+
+/** h1 is the page's, h2 the speaker's: an answer begins at h3 and goes down one step at a time. */
+function headingTag(stack, level) {
+  const { place } = stack;
+  stack.top ??= level;
+  const last = [...place.querySelectorAll("h3, h4, h5, h6")].at(-1);
+  const next = last ? Number(last.tagName[1]) + 1 : 3;
+  return `h${Math.min(3 + Math.max(0, level - stack.top), next, 6)}`;
 }
 
 function rowPlace(table) {

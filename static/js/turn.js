@@ -24,9 +24,9 @@ async function refusal(response) {
  * Yields `{event, data}` of one turn, each event once.
  * `send`: () => Promise<Response>, begins the turn; sent again by itself when the connection breaks before `start`,
  * so its body must name the message. `resume`: (turn) => address of its events. `turn`, `position`: where to go on.
- * `onLost`: called at each broken connection. Throws `Refused`.
+ * `onLost`: called at each broken connection. `signal`: gives up what was not accepted yet. Throws `Refused`.
  */
-export async function* followTurn({ send, resume, turn, position = "", onLost }) {
+export async function* followTurn({ send, resume, turn, position = "", onLost, signal }) {
   const seen = new Set();
   for (let tries = 0; ; tries += 1) {
     const watch = silenceWatch();
@@ -50,7 +50,8 @@ export async function* followTurn({ send, resume, turn, position = "", onLost })
       watch.end();
     }
     onLost();
-    await pause(tries);
+    await pause(tries, signal);
+    if (signal?.aborted && !turn) throw new Refused(0);
   }
 }
 
@@ -117,15 +118,17 @@ function parse(block) {
 }
 
 /** Longer after each failure, shorter as soon as the browser is back online. */
-function pause(tries) {
+function pause(tries, signal) {
   const length = Math.min(LONGEST_PAUSE, 500 * 2 ** tries) * (0.75 + Math.random() / 2);
   return new Promise((resolve) => {
     const timer = setTimeout(end, length);
     function end() {
       clearTimeout(timer);
       window.removeEventListener("online", end);
+      signal?.removeEventListener("abort", end);
       resolve();
     }
+    signal?.addEventListener("abort", end);
     window.addEventListener("online", end);
   });
 }

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chatbot.migrations.tenant_tables import grant_to_runtime_role, protect
+from chatbot.migrations.tenant_tables import grant_to_runtime_role, is_postgres, protect
 
 revision = "0001"
 down_revision = None
@@ -348,13 +348,25 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("turn", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_turn_open",
+            "ix_turn_lease",
             ["lease_until"],
             unique=False,
             sqlite_where=sa.text("status IN ('waiting', 'running')"),
             postgresql_where=sa.text("status IN ('waiting', 'running')"),
         )
+        batch_op.create_index(
+            "ix_turn_open",
+            ["tenant_id", "conversation_id", "number"],
+            unique=False,
+            sqlite_where=sa.text("status IN ('waiting', 'running')"),
+            postgresql_where=sa.text("status IN ('waiting', 'running')"),
+        )
 
+    if is_postgres():
+        op.execute(
+            "ALTER TABLE passage ADD COLUMN words tsvector GENERATED ALWAYS AS"
+            " (to_tsvector('english'::regconfig, title || ' ' || heading || ' ' || text)) STORED"
+        )
     protect(
         "hold",
         "idempotency_record",
@@ -376,6 +388,11 @@ def downgrade() -> None:
     with op.batch_alter_table("turn", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_turn_open",
+            sqlite_where=sa.text("status IN ('waiting', 'running')"),
+            postgresql_where=sa.text("status IN ('waiting', 'running')"),
+        )
+        batch_op.drop_index(
+            "ix_turn_lease",
             sqlite_where=sa.text("status IN ('waiting', 'running')"),
             postgresql_where=sa.text("status IN ('waiting', 'running')"),
         )

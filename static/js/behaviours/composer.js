@@ -2,6 +2,8 @@
 // Sending itself belongs to `conversation`, which takes the event `chat:send`; when nobody does, the form is sent.
 const TURNS_INTO_STOP = 500; // ms after sending, so that a double click on Send can't stop the answer
 const COUNTED_FROM = 0.8; // of the limit
+const LARGE = 100_000; // characters from which a browser takes minutes to find a text's direction
+const MOST_LINES = 20_000; // beyond these a browser's text box stands still
 
 export function attach(form) {
   const box = form.elements.message;
@@ -16,6 +18,7 @@ export function attach(form) {
     waitUntil: 0,
     open: 0,
   };
+  form.noValidate = true; // we tell it ourselves
   restoreDraft(composer);
   listen(composer);
   fit(box);
@@ -25,6 +28,7 @@ export function attach(form) {
 function listen(composer) {
   const { form, box } = composer;
   box.addEventListener("input", () => typed(composer));
+  box.addEventListener("beforeinput", (event) => pasted(composer, event));
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
@@ -45,12 +49,26 @@ function listen(composer) {
   showButtons(composer, composer.open);
 }
 
+function pasted(composer, event) {
+  const text = event.data ?? "";
+  setDirection(composer.box, text.length + composer.box.value.length);
+  if (text.length < MOST_LINES || text.split("\n").length < MOST_LINES) return;
+  event.preventDefault();
+  tooLong(composer);
+}
+
+function setDirection(box, size) {
+  if (size > LARGE) box.removeAttribute("dir");
+  else box.dir = "auto";
+}
+
 function typed(composer) {
   composer.name = "";
-  fit(composer.box);
-  count(composer);
+  setDirection(composer.box, composer.box.value.length);
   saveDraft(composer, composer.box.value);
+  fit(composer.box);
   if (!composer.waitUntil) hideProblem(composer);
+  count(composer);
   showButtons(composer, composer.open);
 }
 
@@ -62,10 +80,7 @@ function send(composer, chosen) {
     if (!isSecondPress) showProblem(composer, { title: words.empty });
     return box.focus();
   }
-  if (length(text) > limit) {
-    const detail = words.overDetail.replace("{count}", number(limit));
-    return showProblem(composer, { title: words.overTitle, detail });
-  }
+  if (length(text) > limit) return tooLong(composer);
   if (composer.waitUntil > performance.now()) return box.focus();
   const name = (chosen === undefined && composer.name) || newName();
   if (!ask(composer, text, name)) return;
@@ -75,6 +90,11 @@ function send(composer, chosen) {
   if (chosen === undefined) empty(composer);
   document.getElementById("suggestions")?.remove();
   if (chosen === undefined || matchMedia("(pointer: fine)").matches) box.focus();
+}
+
+function tooLong(composer) {
+  const { limit, words } = composer;
+  showProblem(composer, { title: words.overTitle, detail: words.overDetail.replace("{count}", number(limit)) });
 }
 
 /** Hands the message on; false when it has to stay in the box. */
@@ -116,15 +136,14 @@ function refused(composer, { text, name, problem }) {
   if (problem.retryAfter) countDown(composer, problem.retryAfter);
 }
 
-function showProblem({ box, form }, { title, detail = "" }) {
+function showProblem(composer, { title, detail = "" }) {
   const notice = document.getElementById("problem");
   const [head, body] = notice.querySelectorAll("strong, span");
   head.textContent = title;
   body.textContent = detail === title ? "" : detail;
   notice.hidden = false;
-  box.setAttribute("aria-invalid", "true");
-  form.classList.add("is-wrong");
-  box.focus();
+  markWrong(composer);
+  composer.box.focus();
 }
 
 function hideProblem(composer) {
@@ -175,11 +194,18 @@ function fit(box) {
 function count({ box, form, limit, words }) {
   const place = document.getElementById("count");
   const used = length(box.value);
-  const left = limit - used;
-  const word = left < 0 ? words.over : words.left;
-  place.textContent = used < limit * COUNTED_FROM ? "" : word.replace("{count}", number(Math.abs(left)));
-  place.classList.toggle("is-over", left < 0);
-  form.classList.toggle("is-wrong", left < 0);
+  const isOver = used > limit;
+  const word = isOver ? words.over : words.left;
+  const wasOver = place.classList.contains("is-over");
+  place.textContent = used < limit * COUNTED_FROM ? "" : word.replace("{count}", number(Math.abs(limit - used)));
+  place.classList.toggle("is-over", isOver);
+  if (isOver) markWrong({ box, form });
+  if (isOver && !wasOver) document.getElementById("announcer").textContent = place.textContent;
+}
+
+function markWrong({ box, form }) {
+  box.setAttribute("aria-invalid", "true");
+  form.classList.add("is-wrong");
 }
 
 /** Characters as the server counts them: code points. A box has \n alone at its line ends already. */
@@ -216,10 +242,10 @@ function readDraft(composer) {
 
 function saveDraft(composer, text, name = "") {
   try {
-    if (text) sessionStorage.setItem(draftKey(composer), JSON.stringify({ text, name }));
+    if (text && text.length <= LARGE) sessionStorage.setItem(draftKey(composer), JSON.stringify({ text, name }));
     else sessionStorage.removeItem(draftKey(composer));
   } catch {
-    // no room or no storage: the text is still in the box
+    sessionStorage.removeItem(draftKey(composer)); // no room: the text is in the box, an old draft would be wrong
   }
 }
 

@@ -111,7 +111,7 @@ function begin(chat, question, replaced) {
 }
 
 function enter(chat, article, turn, text = "") {
-  const entry = { turn, answer: growAnswer(article, text), hasText: text !== "", isStopping: false };
+  const entry = { turn, answer: growAnswer(article, text), hasText: text !== "", isStopping: false, patience: new AbortController() };
   entry.heard = new Promise((resolve) => (entry.hear = resolve));
   chat.open.push(entry);
   showOpen(chat);
@@ -124,7 +124,8 @@ async function run(chat, entry, { send: sendIt, first, turn, position, accept, r
   const resume = (id) => chat.log.dataset.events.replace("TURN", encodeURIComponent(id));
   const onLost = () => sayLost(chat, entry);
   try {
-    for await (const event of followTurn({ send: sendIt, resume, turn, position, onLost })) {
+    const { signal } = entry.patience;
+    for await (const event of followTurn({ send: sendIt, resume, turn, position, onLost, signal })) {
       entry.hear();
       await take(chat, entry, event, accept);
     }
@@ -146,6 +147,7 @@ async function take(chat, entry, { event, data }, accept) {
     entry.answer.article.dataset.turn = data.turn_id;
     accept(data);
     if (entry.isStopping) postStop(chat, entry);
+    entry.isLost = false;
   }
   if (event === "delta") {
     entry.hasText = true;
@@ -190,7 +192,8 @@ function lose(chat, entry) {
   tell("chat:refused", { text: "", problem: { title: chat.words.broken, detail: chat.words.lostDetail } });
 }
 
-function worded(chat, { title, detail, retryAfter }) {
+function worded(chat, { status, title, detail, retryAfter }) {
+  if (status === 0) return { title: chat.words.unsentTitle, detail: chat.words.unsentDetail };
   if (!title) return { title: chat.words.broken, detail: chat.words.brokenDetail, retryAfter };
   return { title, detail, retryAfter };
 }
@@ -204,6 +207,7 @@ async function stop(chat) {
   sayState(chat, entry);
   document.getElementById("message").focus();
   if (entry.turn) await postStop(chat, entry);
+  else if (entry.isLost) entry.patience.abort(); // nobody knows of it yet: the text comes back
 }
 
 async function postStop(chat, entry) {
@@ -228,6 +232,7 @@ function sayState(chat, entry) {
 }
 
 function sayLost(chat, entry) {
+  entry.isLost = true;
   entry.answer.say(entry.turn ? chat.words.lost : chat.words.unsent, "lost");
 }
 

@@ -69,9 +69,9 @@ async function loadOlder(log, link) {
   log.ariaLive = "off"; // what was said long ago is not news
   keepPlace(log.querySelector(".message"), () => link.replaceWith(...added));
   for (const element of added) element.dispatchEvent(new CustomEvent("page:added", { bubbles: true }));
-  const next = added.find((element) => element.matches("[data-older]")) ?? log.querySelector("h2");
-  next.tabIndex = 0;
-  next.focus({ preventScroll: true });
+  const next = added.find((element) => element.matches("[data-older]")) ?? added.find((element) => element.matches(".message"));
+  if (next && !next.matches("a")) next.tabIndex = -1;
+  next?.focus({ preventScroll: true });
   setTimeout(() => (log.ariaLive = "polite"), 1000);
 }
 

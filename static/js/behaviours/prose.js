@@ -1,10 +1,11 @@
-// What script adds to an answer's text: code has a copy button, and a source mark opens its passage in place, beneath
-// the paragraph that it stands in. Pressed again, or Escape: closed.
+// What script adds to an answer's text: code has a copy button, wide tables are moved by keyboard too, and a source mark
+// opens its passage in place, beneath the paragraph that it stands in. Pressed again, or Escape: closed.
 import { keepWithWord } from "../markdown.js";
 import { copy } from "./message.js";
 
 export function attach(text) {
   for (const code of text.querySelectorAll("pre")) addButton(code);
+  for (const table of text.querySelectorAll("table")) frameTable(table);
   for (const mark of text.querySelectorAll("a.source-mark[href^='#source-']")) prepare(mark);
   text.addEventListener("click", (event) => {
     const mark = event.target.closest("a.source-mark[role='button']");
@@ -25,7 +26,7 @@ export function attach(text) {
 function prepare(mark) {
   const passage = document.getElementById(mark.hash.slice(1));
   if (!passage) return;
-  const words = JSON.parse(document.getElementById("log").dataset.words);
+  const words = wordsOfPage();
   const title = passage.querySelector(".passage-title").textContent;
   keepWithWord(mark);
   mark.setAttribute("role", "button");
@@ -38,9 +39,27 @@ function addButton(code) {
   frame.className = "code";
   const button = document.getElementById("blank-copy").content.firstElementChild.cloneNode(true);
   code.tabIndex = 0; // long lines are read by keyboard too
+  code.role = "group";
+  code.ariaLabel = wordsOfPage().code;
   code.replaceWith(frame);
   frame.append(code, button);
   button.addEventListener("click", () => copy(button, code.textContent));
+}
+
+function frameTable(table) {
+  const frame = table.closest(".table-scroll") ?? document.createElement("div");
+  if (!frame.isConnected) {
+    frame.className = "table-scroll";
+    table.replaceWith(frame);
+    frame.append(table);
+  }
+  frame.tabIndex = 0;
+  frame.role = "group";
+  frame.ariaLabel = wordsOfPage().table;
+}
+
+function wordsOfPage() {
+  return JSON.parse(document.getElementById("log").dataset.words);
 }
 
 function toggle(mark) {

@@ -1,0 +1,124 @@
+"""`make run` after its libraries: from an empty folder to an address that answers."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "chatbot.serve"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(instance: Path, **settings: str) -> dict[str, str]:
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "DATABASE_"))}
+    return quiet | {"INSTANCE": str(instance), "PORT": str(free_port()), "REDIS_URL": ""} | settings
+
+
+@contextmanager
+def serving(instance: Path):
+    """A running server, and what it said until it printed its address."""
+    server = subprocess.Popen(COMMAND, cwd=ROOT, env=environment(instance), stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    said = ""
+    try:
+        for line in server.stdout:
+            said += line
+            if "Ctrl-C" in line:
+                break
+        yield server, said
+    finally:
+        server.terminate()
+        server.communicate(timeout=50)
+
+
+def address(said: str) -> str:
+    found = re.search(r"http://\S+", said)
+    assert found, said
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory):
+    """An installation's folder after its first run, and what that run said."""
+    folder = tmp_path_factory.mktemp("first") / "instance"
+    with serving(folder) as (_, said):
+        page = urllib.request.urlopen(address(said), timeout=20).read().decode()
+    return folder, said, page
+
+
+def refusal(instance: Path, **settings: str) -> str:
+    """The one line with which a start is refused."""
+    given = environment(instance, **settings)
+    ended = subprocess.run(COMMAND, cwd=ROOT, env=given, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    return ended.stderr
+
+
+def test_a_first_run_ends_at_the_demos_chat_page(instance):
+    _, said, page = instance
+    assert 'demo client "demo" made' in said
+    assert address(said).endswith("/chat/demo")
+    assert "Message" in page
+
+
+def test_a_second_run_keeps_what_is_there(instance):
+    with serving(instance[0]) as (_, said):
+        assert "made" not in said
+        assert "bringing" not in said
+        assert urllib.request.urlopen(address(said), timeout=20).status == 200
+
+
+def test_secrets_are_their_owners_alone(instance):
+    modes = {(instance[0] / name).stat().st_mode & 0o777 for name in ("secret_key", "encryption_keys")}
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly(instance, sign):
+    with serving(instance[0]) as (server, _):
+        server.send_signal(sign)
+        assert server.wait(timeout=50) == 0
+
+
+def test_a_taken_port_is_one_line(tmp_path):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        assert f"port {port} is taken" in refusal(tmp_path, PORT=str(port))
+
+
+@pytest.mark.parametrize(
+    "name, value", [("PORT", "many"), ("WEB_WORKERS", "3"), ("SECRET_KEY", "changeme"), ("LOG_LEVEL", "loud")]
+)
+def test_a_bad_setting_is_one_line_that_names_it(tmp_path, name, value):
+    assert name in refusal(tmp_path, **{name: value})
+
+
+def test_an_unreachable_database_is_one_line_without_its_password(tmp_path):
+    line = refusal(tmp_path, DATABASE_URL=f"postgresql+psycopg://shaman:geheim@127.0.0.1:{free_port()}/shaman")
+    assert "the database can't be used" in line
+    assert "geheim" not in line
+
+
+def test_a_newer_schema_is_left_alone(tmp_path):
+    with sqlite3.connect(tmp_path / "shaman.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    database.close()
+    assert "a newer version of Shaman" in refusal(tmp_path)
