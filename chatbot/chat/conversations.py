@@ -12,6 +12,7 @@ from chatbot.errors import NotFound
 
 MESSAGES_A_PAGE = 40
 CONVERSATIONS_A_PAGE = 20
+LAST_POSITION = 2**31 - 1  # what both databases can compare with
 
 
 def _own(subject: str) -> Select[Conversation]:
@@ -76,7 +77,7 @@ def messages_before(conversation: Conversation, before: int | None, limit: int =
         .limit(limit + 1)
     )
     if before is not None:
-        wanted = wanted.where(Message.position < before)
+        wanted = wanted.where(Message.position < min(max(before, 0), LAST_POSITION))
     newest_first = db.session.scalars(wanted).all()
     shown = newest_first[:limit][::-1]
     return MessagePage(shown, shown[0].position if len(newest_first) > limit else None)

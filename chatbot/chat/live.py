@@ -61,6 +61,8 @@ class Live:
             return
         self._wake_keeper()
         row = opened.turn
+        if row.status == "waiting" and self._channel.is_shared:
+            return  # whichever process ends the turn before it takes it up
         broadcast = Broadcast()
         with self._lock:
             self._broadcasts[row.id] = broadcast
@@ -145,20 +147,32 @@ class Live:
     def _follow_elsewhere(self, tenant_id: str, row: TurnRow, after: Position) -> Iterator[Event | None]:
         """Watch a turn that another process runs: through the channel, and the database as the last word."""
         for event in self._channel.follow(row.id):
-            if event is None:
+            if event is None or _skips(event, after):  # nothing came, or the channel lost something
                 yield None
                 fresh, _ahead = self._look(tenant_id, row.id)
                 if not fresh.is_open:
                     yield from self._stored(tenant_id, fresh, after)
                     return
+                for rest in self._so_far(tenant_id, fresh, after):
+                    yield rest
+                    after = rest.position
+            if event is None or _skips(event, after):
                 continue
-            rest = event_after(event, after)
-            if rest is None:
-                continue
-            yield rest
-            after = rest.position
-            if rest.is_last:
-                return
+            rest_of_it = event_after(event, after)
+            if rest_of_it is not None:
+                yield rest_of_it
+                after = rest_of_it.position
+                if rest_of_it.is_last:
+                    return
+
+    def _so_far(self, tenant_id: str, row: TurnRow, after: Position) -> Iterator[Event]:
+        """What is stored of an open turn's text beyond a position."""
+        with self._app.app_context():
+            text, _citations = read(tenant_id, lambda unit: store.answer_text(unit, row.answer_id))
+        if after.characters < 0:
+            yield events.start(row.conversation_id, row.id, row.question_id)
+        if len(text) > max(after.characters, 0):
+            yield events.delta(text[max(after.characters, 0) :], len(text))
 
     # --- ending ------------------------------------------------------------------------------------------------------
 
@@ -296,6 +310,12 @@ def event_after(event: Event, after: Position) -> Event | None:
     if begin >= max(after.characters, 0):
         return event
     return events.delta(text[max(after.characters, 0) - begin :], event.position.characters)
+
+
+def _skips(event: Event, after: Position) -> bool:
+    """Whether text is missing between a viewer at `after` and this event."""
+    begins = event.position.characters - len(event.data["text"] if event.kind == "delta" else "")
+    return begins > max(after.characters, 0)
 
 
 def _pause(broadcast: Broadcast | None) -> Iterator[None]:

@@ -25,6 +25,8 @@ DOWN = 2.0  # seconds in which a Redis that did not answer is not asked again
 class RedisChannel:
     """Publishes what this process's turns say, follows what those of others do."""
 
+    is_shared = True
+
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=1, health_check_interval=30)
         self._down_until = 0.0

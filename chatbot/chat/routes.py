@@ -16,12 +16,13 @@ from chatbot.chat.live import Live
 from chatbot.chat.models import Conversation
 from chatbot.chat.opening import Again, Ask, OpenedTurn, check_text, open_turn, retry_turn
 from chatbot.config import Settings
-from chatbot.errors import BadRequest, ShamanError
+from chatbot.errors import BadRequest, ShamanError, WrongType
 from chatbot.tenancy import new_id
 from chatbot.tenants.clients import published_settings
 from chatbot.tenants.doors import Entered, enter_by_slug, reads_only
 
 blueprint = Blueprint("chat", __name__, url_prefix="/chat/<slug>")
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 PATIENCE = 20.0  # seconds that a form without script waits for the answer before the page shows what is there
 
 
@@ -29,6 +30,13 @@ PATIENCE = 20.0  # seconds that a form without script waits for the answer befor
 def _enter(endpoint: str | None, values: dict[str, Any] | None) -> None:
     reads_only()
     enter_by_slug((values or {}).pop("slug", ""))
+
+
+@blueprint.before_request
+def _take_forms_alone() -> None:
+    """A form's fields are words: out of JSON or files they would come as something else."""
+    if request.method == "POST" and (request.mimetype not in FORMS or request.files):
+        raise WrongType()
 
 
 @blueprint.url_defaults

@@ -13,12 +13,12 @@ from chatbot.tenancy import now
 from chatbot.tenants.models import SettingsVersion, Tenant
 from chatbot.tenants.settings import AssistantSettings, parse_settings
 
-SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def create_client(slug: str, name: str, settings: dict[str, Any] | None = None, **fields: Any) -> Tenant:
     """Make a client with its first published settings. Raises Invalid for a bad slug, Conflict for one that is taken."""
-    if not SLUG.match(slug):
+    if not SLUG.fullmatch(slug):
         raise Invalid(
             _("A client's short name has only the letters a to z, digits and hyphens."), errors={"slug": slug}
         )
@@ -38,7 +38,7 @@ def create_client(slug: str, name: str, settings: dict[str, Any] | None = None, 
 
 def find_client(slug: str) -> Tenant:
     """The client called `slug`. Raises NotFound."""
-    tenant = db.session.scalar(select(Tenant).where(Tenant.slug == slug))
+    tenant = db.session.scalar(select(Tenant).where(Tenant.slug == slug)) if SLUG.fullmatch(slug) else None
     if tenant is None:
         raise NotFound()
     return tenant  # type: ignore[no-any-return]
