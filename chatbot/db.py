@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -71,7 +71,16 @@ def is_passing(error: Exception) -> bool:
 
 
 def read(tenant_id: str, work: Callable[[Unit], T]) -> T:
-    """Run `work` on one consistent snapshot of `tenant_id`."""
+    """Run `work` on one consistent snapshot of `tenant_id`; once more when the server ended the connection under it."""
+    try:
+        return _read(tenant_id, work)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return _read(tenant_id, work)
+
+
+def _read(tenant_id: str, work: Callable[[Unit], T]) -> T:
     with db.engine.connect() as connection:
         bind_connection(connection, tenant_id)
         return work(Unit(connection, tenant_id))

@@ -3,13 +3,14 @@
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from chatbot.db import is_passing
 from chatbot.errors import (
     BadRequest,
     Conflict,
@@ -23,6 +24,7 @@ from chatbot.errors import (
     Unavailable,
     WrongType,
 )
+from chatbot.health import database_problem
 
 log = structlog.get_logger(__name__)
 
@@ -97,16 +99,26 @@ def _with_status(status: int, title: str) -> ShamanError:
     return error
 
 
-def _database(error: Exception) -> Response:
+def storage_problem(error: Exception) -> ShamanError | None:
+    """A database's error as one of the family; None for what is a fault of ours."""
     words = str(getattr(error, "orig", "")).lower()
-    if isinstance(error, DataError) and "nul (0x00)" in words:  # PostgreSQL has no text with a zero byte, so no such row
-        return answer(BadRequest())
+    if (
+        isinstance(error, DataError) and "nul (0x00)" in words
+    ):  # PostgreSQL has no text with a zero byte, so no such row
+        return BadRequest()
     log.error("database", error=type(error).__name__, cause=type(getattr(error, "orig", error)).__name__)
     if "full" in words or "no space" in words or "disk i/o" in words:
-        return answer(StorageFull(_("The disk is full. Nothing was lost; please tell the operator."), retry_after=30))
-    if isinstance(error, OperationalError | PoolTimeout):
-        return answer(Unavailable(_("The database can't be reached. Please try again in a moment."), retry_after=5))
-    return _unexpected(error)
+        return StorageFull(_("The disk is full. Nothing was lost; please tell the operator."), retry_after=30)
+    if isinstance(error, ProgrammingError | OperationalError) and database_problem(current_app) == "migrating":
+        return Unavailable(_("Shaman is being brought up to date. Please try again in a moment."), retry_after=10)
+    if is_passing(error):
+        return Unavailable(_("The database can't be reached. Please try again in a moment."), retry_after=5)
+    return None
+
+
+def _database(error: Exception) -> Response:
+    problem = storage_problem(error)
+    return answer(problem) if problem is not None else _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response:

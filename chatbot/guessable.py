@@ -22,7 +22,7 @@ _WORDS = (
     "qwerty qwertyuiop rand random real remember replace required safe salt sample secret secretkey secure "
     "securely security server session set shaman shop sign signing site some something staging strong super temp "
     "temporary test testing that the this to todo token top tutorial unsafe update urandom use user value very "
-    "want website with work your yours zero zxcvbnm"
+    "want website with work your yours zero zxcvbnm anything be hash lengthy modified modify unique"
 )
 _WORD = re.compile("|".join(sorted(_WORDS.split(), key=len, reverse=True)))
 _LEET = str.maketrans("013457@$", "oieastas")

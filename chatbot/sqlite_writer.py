@@ -71,6 +71,8 @@ def _run_one(connection: Connection, work: Work, future: "Future[Any]", done: li
     try:
         result = work(connection)
     except Exception as error:
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            raise  # a full disk: SQLite has rolled back the whole transaction, and every unit of it with this one
         connection.exec_driver_sql("ROLLBACK TO unit")
         connection.exec_driver_sql("RELEASE unit")
         future.set_exception(error)

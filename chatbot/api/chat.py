@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from pydantic import StringConstraints
 
 from chatbot.api import blueprint
+from chatbot.api.once import idempotency_key
 from chatbot.api.schema import Body, read_body
 from chatbot.chat import conversations, transports
 from chatbot.chat.doors import check_rate, visitor_subject
@@ -103,7 +104,7 @@ def _anonymous_tenant(slug: str | None) -> Entered:
 
 def _name() -> str:
     """The call's name: its Idempotency-Key, so that a repeated call is the same turn."""
-    key = request.headers.get("Idempotency-Key")
+    key = idempotency_key()
     return f"key:{key}" if key else new_id()
 
 

@@ -6,6 +6,7 @@ from flask import Response, g, jsonify, request
 from flask_babel import gettext as _
 
 from chatbot.api import blueprint
+from chatbot.api.once import once
 from chatbot.api.schema import Body, page_args, read_body
 from chatbot.db import db, read
 from chatbot.errors import Invalid, WrongType
@@ -28,9 +29,10 @@ class SourceBody(Body):
 
 @blueprint.post("/client/knowledge")
 @key_required("manage")
+@once
 def add_knowledge() -> tuple[Response, int]:
     source = _from_upload() if request.mimetype == "multipart/form-data" else _from_json()
-    db.session.commit()
+    db.session.flush()
     return jsonify(id=source.id, status=source.status), 202
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatbot.chat import conversations, look, transports, views
@@ -16,6 +18,7 @@ from chatbot.chat.live import Live
 from chatbot.chat.models import Conversation
 from chatbot.chat.opening import Again, Ask, OpenedTurn, check_text, open_turn, retry_turn
 from chatbot.config import Settings
+from chatbot.error_pages import storage_problem
 from chatbot.errors import BadRequest, ShamanError, WrongType
 from chatbot.tenancy import new_id
 from chatbot.tenants.clients import published_settings
@@ -178,10 +181,11 @@ def _answer(begin: Callable[[Live], OpenedTurn], form: MessageForm) -> AnyRespon
     try:
         live.check_open()
         opened = begin(live)
-    except ShamanError as error:
-        if not _wants_page():
+    except (ShamanError, DBAPIError, PoolTimeout) as error:
+        problem = error if isinstance(error, ShamanError) else storage_problem(error)
+        if problem is None or not _wants_page():
             raise
-        return Response(_page(form, error), status=error.status, headers=_retry_after(error))
+        return Response(_page(form, problem), status=problem.status, headers=_retry_after(problem))
     live.start(opened)
     if not _wants_page():
         return transports.event_stream(live, opened.turn.tenant_id, opened.turn.id)

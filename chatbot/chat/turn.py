@@ -19,7 +19,7 @@ from chatbot.chat.opening import LEASE
 from chatbot.chat.store import TurnRow
 from chatbot.config import Settings
 from chatbot.db import Unit, is_passing, write
-from chatbot.errors import ModelBroken, ModelError, ModelTimeout, ShamanError
+from chatbot.errors import ModelBroken, ModelError, ModelTimeout, ShamanError, Unavailable
 from chatbot.providers import Providers
 from chatbot.providers.contract import Call, ChatRequest, Finish, Stopped
 from chatbot.tenancy import now
@@ -208,4 +208,6 @@ def _cause(error: ModelError) -> dict[str, Any]:
 
 
 def _unexpected(error: Exception) -> ShamanError:
-    return error if isinstance(error, ShamanError) else ShamanError()
+    if isinstance(error, ShamanError):
+        return error
+    return Unavailable() if is_passing(error) else ShamanError()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 SIZE = 1000  # characters, at most; smaller passages were found less often in every measure (bench/search)
+
+BLOCK = 20_000  # characters cut at once: the splitter's time grows with their square (5 MB in one line: six minutes)
 
 HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 FENCE = re.compile(r"^ {0,3}(```|~~~)")
@@ -41,9 +44,10 @@ def cut(text: str, *, is_markdown: bool = True) -> list[Passage]:
     splitter = _splitter(is_markdown=is_markdown)
     sections = _sections(text) if is_markdown else [_Section((), 0, text)]
     return [
-        Passage(piece, section.headings, section.start + offset)
+        Passage(piece, section.headings, block.start + offset)
         for section in sections
-        for offset, piece in splitter.chunk_indices(section.text)
+        for block in _blocks(section)
+        for offset, piece in splitter.chunk_indices(block.text)
         if piece.strip()
     ]
 
@@ -57,6 +61,17 @@ def with_context(title: str, heading: str, text: str) -> str:
 @cache
 def _splitter(*, is_markdown: bool) -> MarkdownSplitter | TextSplitter:
     return MarkdownSplitter(SIZE) if is_markdown else TextSplitter(SIZE)
+
+
+def _blocks(section: _Section) -> Iterator[_Section]:
+    """The section in parts of at most BLOCK characters, parted at an empty line, a line's end or a space where there is one."""
+    text, start = section.text, 0
+    while len(text) - start > BLOCK:
+        ends = (text.rfind(mark, start, start + BLOCK) for mark in ("\n\n", "\n", " "))
+        end = next((end for end in ends if end > start), start + BLOCK)
+        yield _Section(section.headings, section.start + start, text[start:end])
+        start = end
+    yield _Section(section.headings, section.start + start, text[start:])
 
 
 def _sections(text: str) -> list[_Section]:

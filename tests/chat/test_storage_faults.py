@@ -1,6 +1,5 @@
 """A full disk, a locked, an old or a missing database: what people read, what is kept, and that it passes by itself."""
 
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -108,8 +107,8 @@ class TestFullDisk:
 
     def test_an_answer_under_way_is_stored_once_there_is_room(self, world: World) -> None:
         answer = world.vera.post(script=True, message="Hello?")
-        stream = iter(answer.response)
-        received = next(stream)
+        stream: Iterator[Any] = iter(answer.response)
+        received = bytes(next(stream))
         with full_disk(world.app):
             time.sleep(2)
         events = read_events(received + b"".join(stream))
@@ -150,8 +149,8 @@ class TestLockedDatabase:
 
     def test_a_lock_under_an_answer_costs_nothing(self, world: World) -> None:
         answer = world.vera.post(script=True, message="Hello?")
-        stream = iter(answer.response)
-        received = next(stream)
+        stream: Iterator[Any] = iter(answer.response)
+        received = bytes(next(stream))
         with locked(world.app):
             time.sleep(2)
         assert read_events(received + b"".join(stream))[-1].kind == "done"
@@ -234,8 +233,8 @@ class TestMissingDatabase:
 @pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 def test_connections_that_the_server_ends_are_made_anew(world: World, wait: Callable[..., None]) -> None:
     answer = world.vera.post(script=True, message="Hello?")
-    stream = iter(answer.response)
-    received = next(stream)
+    stream: Iterator[Any] = iter(answer.response)
+    received = bytes(next(stream))
     engine = create_engine(world.app.config["SHAMAN"].DATABASE_URL)
     for _ in range(5):
         with engine.begin() as connection:

@@ -39,7 +39,9 @@ def test_the_same_name_is_one_turn(world: World) -> None:
     vera = world.vera
     first = vera.ask("Hello?", name="abc")
     again = vera.ask("Hello?", name="abc", session_id=first[0].data["session_id"])
-    assert [e.data for e in again if e.kind in ("start", "done")] == [e.data for e in first if e.kind in ("start", "done")]
+    assert [e.data for e in again if e.kind in ("start", "done")] == [
+        e.data for e in first if e.kind in ("start", "done")
+    ]
     assert text_of(again) == text_of(first) and len(rows(world, Turn)) == 1
 
 
