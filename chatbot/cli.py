@@ -1,17 +1,20 @@
 """The `flask …` commands. Each exits non-zero with one clear line when it can't."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from chatbot import jobs
 from chatbot.accounts.commands import account_commands
 from chatbot.db import across_tenants
 from chatbot.errors import ShamanError
+from chatbot.health import newer_schema
 from chatbot.knowledge.commands import knowledge_commands
 from chatbot.tenants import clients, keys
 from chatbot.tenants.models import Tenant
@@ -22,7 +25,8 @@ key_commands = AppGroup("key", help="API keys.")
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """An error of the family ends the command with its words."""
+    """An error of the family ends the command with its words; on a newer version's database nothing begins."""
+    _refuse_newer_schema()
     try:
         yield
     except ShamanError as error:
@@ -32,6 +36,12 @@ def said_plainly() -> Iterator[None]:
     except (OperationalError, ProgrammingError) as error:
         cause = str(error.orig).splitlines()[0]
         raise click.ClickException(f"The database says: {cause}. Is it up to date? Run `flask db upgrade`.") from None
+
+
+def _refuse_newer_schema() -> None:
+    refusal = newer_schema(current_app)
+    if refusal:
+        raise click.ClickException(refusal)
 
 
 @client_commands.command("create")
@@ -82,19 +92,18 @@ def init_commands(app: Flask) -> None:
 
 def work() -> None:
     """A job process."""
-    from flask import current_app
-
-    from chatbot.jobs import JobThread
-
     app: Any = current_app
+    _refuse_newer_schema()
+    thread = jobs.JobThread(app._get_current_object())
+    signal.signal(signal.SIGTERM, lambda number, frame: thread.stop())  # the job under way is done first
     click.echo("Working. Stop with Ctrl-C.")
-    JobThread(app._get_current_object()).loop()
+    thread.loop()
 
 
 def sweep() -> None:
-    from flask import current_app
-
-    click.echo(f"{current_app.extensions['shaman_live'].sweep()} turns ended.")
+    _refuse_newer_schema()
+    turns, others = current_app.extensions["shaman_live"].sweep(), jobs.sweep()
+    click.echo(f"{turns} turns and {others} background tasks ended.")
 
 
 def _routes_and_rights(app: Flask) -> Callable[[], None]:

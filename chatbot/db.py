@@ -61,7 +61,7 @@ def _tenant_key(statement: Executable) -> str:
 
 def write(tenant_id: str, work: Callable[[Unit], T]) -> T:
     """Run `work` in one write transaction of `tenant_id`, committed when this returns. What it raises is rolled back."""
-    _refuse_to_wait_for_oneself()
+    _let_go()
     return _state().write(tenant_id, work)
 
 
@@ -72,6 +72,7 @@ def is_passing(error: Exception) -> bool:
 
 def read(tenant_id: str, work: Callable[[Unit], T]) -> T:
     """Run `work` on one consistent snapshot of `tenant_id`; once more when the server ended the connection under it."""
+    _let_go()
     try:
         return _read(tenant_id, work)
     except DBAPIError as error:
@@ -104,7 +105,7 @@ def across_tenants(*, writes: bool = True) -> Iterator[TenantSession]:
 
 @contextmanager
 def _fresh_session(tenant_id: str, writes: bool) -> Iterator[TenantSession]:
-    _refuse_to_wait_for_oneself()
+    _let_go()
     app = cast(Any, current_app)._get_current_object()
     with app.app_context():
         session = db.session()
@@ -114,13 +115,18 @@ def _fresh_session(tenant_id: str, writes: bool) -> Iterator[TenantSession]:
         session.commit()
 
 
-def _refuse_to_wait_for_oneself() -> None:
-    """SQLite has one write lock: a second transaction inside one that holds it would wait for itself until it is refused."""
+def _let_go() -> None:
+    """Give back the connection that this context's session reads with, before another is taken.
+
+    As many requests as the pool has connections, each with one in its hand and waiting for a second, waited until they
+    were refused. And SQLite has one write lock: a write inside a write would wait for itself, so that is refused here.
+    """
     registry = db.session.registry
-    if registry.has():
+    if registry.has() and registry().in_transaction():
         outer = registry()
-        if outer.in_transaction() and outer.info.get("writes", True):
+        if outer.info.get("writes", True):
             raise TenancyError("this context's session is in a write transaction: commit it first, or use it")
+        outer.commit()  # its rows stay as they are
 
 
 def init_database(app: Flask, settings: Settings) -> None:

@@ -5,6 +5,7 @@ Threads, because SQLite, argon2 and numpy block a greenlet loop but not other th
 (docs/performance.md has the figures).
 """
 
+import gc
 import signal
 from typing import Any
 
@@ -31,6 +32,12 @@ preload_app = False  # threads, the writer and database connections belong to th
 control_socket_disable = True
 accesslog = None  # the application writes one structured line per request
 loglevel = "warning"
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Leave what is loaded by now out of garbage collection, which would copy the pages that processes share."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:

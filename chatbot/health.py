@@ -1,14 +1,36 @@
-"""Is it alive, can it serve: for the operator's monitoring. No tenant data."""
+"""Is it alive, can it serve: for the operator's monitoring. No tenant data.
+
+Nothing else is answered before the database's schema is the one that this version of Shaman was written for.
+"""
+
+from functools import lru_cache
+from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Blueprint, Flask, Response, current_app, jsonify
+from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatbot.db import db
+from chatbot.errors import Unavailable
 from chatbot.extensions import limiter
 
 blueprint = Blueprint("health", __name__)
+ALWAYS = ("health.alive", "health.ready", "static")  # answered whatever the database is like
+
+
+@blueprint.app_url_value_preprocessor  # before those that enter a tenant
+def _wait_for_the_schema(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Raise Unavailable until the schema is right. Once it is, it is not looked at again."""
+    if endpoint in ALWAYS or current_app.extensions.get("shaman_schema_is_right"):
+        return
+    problem = database_problem(current_app)
+    if problem == "unreachable":
+        raise Unavailable(_("The database can't be reached. Please try again in a moment."), retry_after=5)
+    if problem:
+        raise Unavailable(_("Shaman is being brought up to date. Please try again in a moment."), retry_after=10)
+    current_app.extensions["shaman_schema_is_right"] = True
 
 
 @blueprint.get("/healthz")
@@ -23,19 +45,39 @@ def ready() -> tuple[Response, int]:
     """200 when the database answers and its schema is this program's; 503 with what is missing otherwise."""
     problem = database_problem(current_app)
     if problem:
-        return jsonify(status="not ready", database=problem), 503
+        return jsonify(status="not ready", database=problem, detail=newer_schema(current_app) or problem), 503
     return jsonify(status="ready", database="ok"), 200
 
 
 def database_problem(app: Flask) -> str | None:
     """Why the database cannot be served from: 'unreachable', 'migrating' (an older schema), 'newer schema'; None if it can."""
     try:
-        with db.engine.connect() as connection:
-            at = MigrationContext.configure(connection).get_current_revision()
+        at = _revision_of_database()
     except (SQLAlchemyError, OSError):
         return "unreachable"
-    script = ScriptDirectory(app.extensions["migrate"].directory)
-    if at == script.get_current_head():
+    head, known = _revisions(app.extensions["migrate"].directory)
+    if at == head:
         return None
-    known = {revision.revision for revision in script.walk_revisions()}
     return "migrating" if at is None or at in known else "newer schema"
+
+
+def newer_schema(app: Flask) -> str | None:
+    """Why this version of Shaman may not touch the database, in one line that names both versions; None when it may."""
+    if database_problem(app) != "newer schema":
+        return None
+    return (
+        f"the database has schema {_revision_of_database()}, which is newer than this version of Shaman"
+        f" (schema {_revisions(app.extensions['migrate'].directory)[0]}): start the version that made it, or restore a backup"
+    )
+
+
+def _revision_of_database() -> str | None:
+    with db.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@lru_cache(maxsize=8)
+def _revisions(directory: str) -> tuple[str | None, frozenset[str]]:
+    """This program's newest revision, and all that it knows. They never change while it runs."""
+    script = ScriptDirectory(directory)
+    return script.get_current_head(), frozenset(revision.revision for revision in script.walk_revisions())

@@ -6,6 +6,7 @@ them by default; with Redis and several processes `flask work` does.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,14 +17,16 @@ from sqlalchemy import JSON, Index, String, Text, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatbot.db import across_tenants, as_tenant, db
-from chatbot.tenancy import NamesTenant, new_id, now
+from chatbot.tenancy import EVERY_TENANT, NamesTenant, new_id, now
 
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=60)
 TRIES = 5
+SWEEP_EVERY = 30.0  # seconds
 Handler = Callable[..., None]
 handlers: dict[str, Handler] = {}
+sweepers: list[Callable[[], int]] = []
 
 
 class Job(NamesTenant):
@@ -59,9 +62,25 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
     return declare
 
 
+def sweeps(function: Callable[[], int]) -> Callable[[], int]:
+    """Declare a function that tidies up after dead jobs, wherever jobs run, about twice a minute. It says how many it ended."""
+    sweepers.append(function)
+    return function
+
+
+def sweep() -> int:
+    """Tidy up now. Returns how many things were ended."""
+    return sum(sweeper() for sweeper in sweepers)
+
+
 def enqueue(kind: str, *, delay: timedelta = timedelta(0), **payload: Any) -> Job:
-    """Add a job for the session's tenant to the session's transaction: it exists when, and only when, that commits."""
-    job = Job(kind=kind, payload=payload, tenant_id=db.session().tenant_id, run_at=now() + delay)
+    """Add a job for the session's tenant to the session's transaction: it exists when, and only when, that commits.
+
+    From a session across tenants, or of none, it is a job of the platform's own.
+    """
+    tenant_id = db.session().tenant_id
+    of_tenant = None if tenant_id == EVERY_TENANT else tenant_id
+    job = Job(kind=kind, payload=payload, tenant_id=of_tenant, run_at=now() + delay)
     db.session.add(job)
     return job
 
@@ -101,12 +120,12 @@ def _lease(owner: str) -> tuple[str, str, str | None, dict[str, Any], int] | Non
         job = session.scalar(due.with_for_update(skip_locked=True))
         if job is None:
             return None
-        if job.tries >= TRIES:  # it took its worker down with it, each time
-            job.status, job.error = "dead", job.error or "WorkerDied"
-            return None
-        job.tries += 1
-        job.lease_owner, job.run_at = owner, now() + LEASE
-        return job.id, job.kind, job.tenant_id, job.payload, job.tries
+        if job.tries < TRIES:
+            job.tries += 1
+            job.lease_owner, job.run_at = owner, now() + LEASE
+            return job.id, job.kind, job.tenant_id, job.payload, job.tries
+        job.status, job.error = "dead", job.error or "WorkerDied"  # it took its worker down with it, each time
+    return _lease(owner)
 
 
 def _renew(job_id: str, owner: str) -> None:
@@ -145,8 +164,11 @@ class _LeaseKeeper:
 
     def _keep(self) -> None:
         while not self._done.wait(LEASE.total_seconds() / 3):
-            with self._app.app_context():
-                _renew(self._job_id, self._owner)
+            try:
+                with self._app.app_context():
+                    _renew(self._job_id, self._owner)
+            except Exception as error:  # the database is away: there are two more tries before the lease runs out
+                log.warning("lease not renewed", job=self._job_id, error=type(error).__name__)
 
 
 class JobThread:
@@ -164,10 +186,14 @@ class JobThread:
         self._stopping.set()
 
     def loop(self) -> None:
+        swept = 0.0
         while not self._stopping.is_set():
             try:
                 with self._app.app_context():
                     busy = run_next(self._owner)
+                    if not busy and time.monotonic() - swept > SWEEP_EVERY:
+                        swept = time.monotonic()
+                        sweep()
             except Exception as error:  # the database is away: try again later
                 log.warning("jobs pause", error=type(error).__name__)
                 busy = False

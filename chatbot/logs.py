@@ -1,4 +1,7 @@
-"""One JSON record a line, with the request's id and the tenant, without anybody's words, keys or cookies."""
+"""One JSON record a line, with the request's id and the tenant, without anybody's words, keys or cookies.
+
+What libraries log comes out in the same form.
+"""
 
 import logging
 import sys
@@ -7,7 +10,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, has_request_context, request
-from structlog.typing import EventDict
+from structlog.typing import EventDict, Processor
 
 from chatbot.config import Settings
 from chatbot.tenancy import new_id
@@ -17,27 +20,43 @@ log = structlog.get_logger("chatbot.requests")
 
 def init_logs(app: Flask, settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.LOG_LEVEL]
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_request,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks,
+        _drop_values,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            _add_request,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            _drop_values,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*processors, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
     for noisy in ("httpx2", "httpcore2", "openai"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    app.before_request(_begin)
+    _bring_in_libraries(processors)
+    app.url_value_preprocessor(_begin)  # the first of all, so that a refusal by any other has its id too
     app.after_request(_end)
 
 
-def _begin() -> None:
+def _bring_in_libraries(processors: list[Processor]) -> None:
+    """Give the standard library's root logger our form, in the place of an earlier application's."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if handler.get_name() == __name__]:
+        root.removeHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name(__name__)
+    render: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.JSONRenderer(),
+    ]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=render, foreign_pre_chain=processors))
+    root.addHandler(handler)
+
+
+def _begin(endpoint: str | None, values: dict[str, Any] | None) -> None:
     g.request_id, g.began = new_id(), time.perf_counter()
 
 
@@ -60,11 +79,18 @@ def _add_request(logger: Any, method: str, event: EventDict) -> EventDict:
 
 def _drop_values(logger: Any, method: str, event: EventDict) -> EventDict:
     """A traceback's place and type may be logged; an exception's words and a frame's locals may hold a secret."""
-    for error in event.get("exception") or []:
-        if isinstance(error, dict):
-            error.pop("exc_value", None)
-            error["frames"] = [
-                {key: frame.get(key) for key in ("filename", "lineno", "name")} for frame in error.get("frames", [])
-            ]
-            error.pop("exc_notes", None)
+    if "exception" in event:
+        event["exception"] = _places(event["exception"])
     return event
+
+
+PLACES = ("exc_type", "is_cause", "is_group", "exceptions", "frames", "filename", "lineno", "name")
+
+
+def _places(found: Any) -> Any:
+    """What of a traceback says where, in the parts of a group of errors too."""
+    if isinstance(found, list):
+        return [_places(part) for part in found]
+    if isinstance(found, dict):
+        return {key: _places(value) for key, value in found.items() if key in PLACES}
+    return found

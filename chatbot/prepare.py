@@ -11,7 +11,7 @@ from chatbot import create_app
 from chatbot.config import PROJECT, Settings
 from chatbot.db import db
 from chatbot.demo import ensure_demo
-from chatbot.health import database_problem
+from chatbot.health import database_problem, newer_schema
 from chatbot.tenants.clients import default_client
 
 Say = Callable[[str], None]
@@ -52,7 +52,7 @@ def _bring_up_to_date(app: Flask, settings: Settings, say: Say) -> None:
         if problem is None:
             return
         if problem == "newer schema":
-            raise RuntimeError("a newer version of Shaman has changed it; start that version, or restore a backup")
+            raise RuntimeError(newer_schema(app))
     say("bringing the database up to date")
     upgrade()
 

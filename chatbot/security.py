@@ -1,12 +1,15 @@
 """What keeps a request honest: headers and CSP, whose address it came from, secrets at rest."""
 
 import ipaddress
+import re
 from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import RequestRedirect
 
 from chatbot.config import Settings
+from chatbot.errors import NotFound
 
 CSP = {
     "default-src": "'none'",
@@ -21,6 +24,7 @@ CSP = {
     "manifest-src": "'self'",
     "frame-ancestors": "'none'",
 }
+WITH_PORT = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?$")  # some proxies pass the port on
 CSP_LINE = "; ".join(f"{name} {value}" for name, value in CSP.items())
 
 HEADERS = {
@@ -51,10 +55,16 @@ def init_security(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
         MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
     )
-    app.url_map.merge_slashes = False  # its redirect would be built from the request's Host
+    app.before_request(_refuse_routing_redirects)
     app.after_request(_add_headers)
     if settings.is_https:
         app.after_request(_strict_transport)
+
+
+def _refuse_routing_redirects() -> None:
+    """The router would send `/chat//x` to `/chat/x` at whatever Host the request named; no address of ours needs that."""
+    if isinstance(request.routing_exception, RequestRedirect):
+        raise NotFound()
 
 
 def cookie_name(name: str, settings: Settings) -> str:
@@ -87,8 +97,9 @@ def caller_address() -> str:
 
 def group_address(address: str) -> str:
     """`address` itself, or the /64 of an IPv6 address; 'unknown' for what is none (a Unix socket's peer)."""
+    match = WITH_PORT.match(address)
     try:
-        parsed: Any = ipaddress.ip_address(address)
+        parsed: Any = ipaddress.ip_address(match[1] or match[2] if match else address)
     except ValueError:
         return "unknown"
     if parsed.version == 6 and parsed.ipv4_mapped:

@@ -129,7 +129,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, st
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_value_stops_the_start_and_is_named(name: str, value: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_bad_value_stops_the_start_and_is_named(
+    name: str, value: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     environment |= {name: value, "INSTANCE": str(tmp_path)}
     with pytest.raises(BadSetting) as refused:
         load_settings()
@@ -137,7 +139,11 @@ def test_a_bad_value_stops_the_start_and_is_named(name: str, value: str, environ
 
 
 def test_a_bad_secret_is_not_repeated(environment: dict[str, str]) -> None:
-    for name, value in (("REDIS_URL", "x://user:hunter2@host"), ("DATABASE_URL", "x://user:hunter2@host"), ("ENCRYPTION_KEYS", "hunter2")):
+    for name, value in (
+        ("REDIS_URL", "x://user:hunter2@host"),
+        ("DATABASE_URL", "x://user:hunter2@host"),
+        ("ENCRYPTION_KEYS", "hunter2"),
+    ):
         environment[name] = value
         with pytest.raises(BadSetting) as refused:
             load_settings()
@@ -189,7 +195,9 @@ def test_a_database_folder_that_is_not_there_is_named(environment: dict[str, str
 
 
 @pytest.mark.parametrize("place", ["a-file", "a-file/below"])
-def test_an_instance_folder_that_cannot_be_made_is_named(place: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_an_instance_folder_that_cannot_be_made_is_named(
+    place: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "a-file").write_text("")
     with pytest.raises(BadSetting, match="INSTANCE") as refused:
         load_settings(INSTANCE=str(tmp_path / place))

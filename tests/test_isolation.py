@@ -335,7 +335,9 @@ def test_a_foreign_id_is_as_good_as_none(probe: Probe, people: Cast) -> None:
 def strangers_to(probe: Probe, people: Cast) -> list[Caller]:
     """All but the owner; what a client owns, every key of that client may see."""
     everybody = [*people.strangers, people.vera, people.program]
-    owners = {"a program of the bakery", "another program of the bakery"} if probe.keys_only else {probe.owner(people).name}
+    owners = (
+        {"a program of the bakery", "another program of the bakery"} if probe.keys_only else {probe.owner(people).name}
+    )
     return [caller for caller in everybody if caller.name not in owners]
 
 
@@ -358,7 +360,9 @@ PROBES_AT_RANDOM = 500
 def fill_the_bakery(people: Cast) -> list[str]:
     """Ordinary use by the bakery's people, a canary in every text. Returns every id there is in it."""
     with people.world.app.app_context():
-        publish_settings(BAKERY, {"greeting": "CNRY-greeting", "instructions": "CNRY-instructions", "unknown": "CNRY-no"})
+        publish_settings(
+            BAKERY, {"greeting": "CNRY-greeting", "instructions": "CNRY-instructions", "unknown": "CNRY-no"}
+        )
     first = people.vera.ask("say CNRY-vera-one")
     people.vera.ask("play status-400", session=first["session_id"])
     people.vera.post("/new", choice="fresh")
@@ -404,14 +408,20 @@ class Chance:
 
     def value(self) -> str:
         id_ = self.random.choice(self.ids)
-        return self.random.choice([id_, id_, id_, id_.upper(), id_[:-1], f" {id_}", f"{id_}\0", new_id(), "", "%", "\0", "9" * 30])
+        return self.random.choice(
+            [id_, id_, id_, id_.upper(), id_[:-1], f" {id_}", f"{id_}\0", new_id(), "", "%", "\0", "9" * 30]
+        )
 
     def request(self, caller: Caller, token: str) -> TestResponse:
         rule = self.random.choice(self.rules)
         values = {name: self.value() or "x" for name in rule.arguments} | {"slug": caller.browser.slug}
         _domain, path = rule.build({k: v for k, v in values.items() if k in rule.arguments}) or ("", "/")
         method = self.random.choice(sorted(rule.methods or {"GET"}))
-        query = {name: self.value() for name in ("session", "before", "q", "page", "cursor", "limit") if self.random.random() < 0.4}
+        query = {
+            name: self.value()
+            for name in ("session", "before", "q", "page", "cursor", "limit")
+            if self.random.random() < 0.4
+        }
         headers = {"Accept": self.random.choice(["text/html", "text/event-stream", "application/json", "*/*"])}
         if self.random.random() < 0.3:
             headers["Last-Event-ID"] = self.random.choice(["0", "5", "5.end", self.value()])
@@ -422,7 +432,13 @@ class Chance:
         if method not in ("POST", "PUT", "PATCH"):
             return {}
         if path.startswith("/api"):
-            fields = {"message": self.value(), "user_id": self.value(), "client": OTHER, "question": self.value(), "answer": "x"}
+            fields = {
+                "message": self.value(),
+                "user_id": self.value(),
+                "client": OTHER,
+                "question": self.value(),
+                "answer": "x",
+            }
             return {"json": {name: value for name, value in fields.items() if self.random.random() < 0.7}}
         fields = {"message": self.value(), "session_id": self.value(), "choice": self.random.choice(["load", "fresh"])}
         return {"data": fields | {"name": new_id(), "csrf_token": token}}
@@ -432,7 +448,9 @@ def test_random_probes_from_another_client_find_nothing(people: Cast) -> None:
     ids = fill_the_bakery(people)
     before, chance = fingerprint(people), Chance(people.world.app, ids, 20)
     stranger = Caller("a browser at the other shop", Browser(people.world.app.test_client(), OTHER), {})
-    callers = [(caller, hidden(caller.browser.page(), "csrf_token")) for caller in [*people.at_the_other_shop, stranger]]
+    callers = [
+        (caller, hidden(caller.browser.page(), "csrf_token")) for caller in [*people.at_the_other_shop, stranger]
+    ]
     seen: dict[int, int] = {}
     for number in range(PROBES_AT_RANDOM):
         caller, token = callers[number % len(callers)]
@@ -480,7 +498,9 @@ def test_a_running_answer_is_heard_by_its_owner_alone(people: Cast) -> None:
             headers = {"Last-Event-ID": position}
             for answer in (
                 stranger.stream(f"/turns/{turn}/events", headers=headers),
-                stranger.call(f"/chat/turns/{turn}/events", query_string={"client": stranger.browser.slug}, headers=headers),
+                stranger.call(
+                    f"/chat/turns/{turn}/events", query_string={"client": stranger.browser.slug}, headers=headers
+                ),
             ):
                 assert answer.status_code == 404 and b"event:" not in answer.get_data(), stranger.name
         assert stranger.post(f"/turns/{turn}/stop").status_code == 404
@@ -500,7 +520,7 @@ def test_a_forged_or_foreign_cookie_is_another_browser(people: Cast) -> None:
     cookie = people.vera.browser.http.get_cookie("shaman_visitor")
     assert cookie
     plain, _, signature = cookie.value.rpartition(".")
-    for forged in (plain, f"{plain}.{signature[:-1]}", f"{plain}.{signature[::-1]}", f".{signature}", "", "\"x\"", "%00"):
+    for forged in (plain, f"{plain}.{signature[:-1]}", f"{plain}.{signature[::-1]}", f".{signature}", "", '"x"', "%00"):
         browser = people.world.app.test_client()
         browser.set_cookie("shaman_visitor", forged)
         assert browser.get(f"/chat/{BAKERY}?session={session}").status_code == 404, forged
@@ -509,7 +529,10 @@ def test_a_forged_or_foreign_cookie_is_another_browser(people: Cast) -> None:
 def test_a_name_is_its_visitors_own(people: Cast) -> None:
     """The same name, or Idempotency-Key, from another visitor is another turn."""
     names = {"name": "the-same-name", "message": "say CNRY-answer"}
-    by_form = {who.name: read_events(who.post(**names).get_data())[0].data["turn_id"] for who in (people.vera, people.walt, people.olga)}
+    by_form = {
+        who.name: read_events(who.post(**names).get_data())[0].data["turn_id"]
+        for who in (people.vera, people.walt, people.olga)
+    }
     assert len(set(by_form.values())) == 3
     headers, body = {"Idempotency-Key": "the-same-key"}, {"message": "say CNRY-answer"}
     callers = (people.program, people.colleague, people.outsider)
@@ -523,11 +546,30 @@ def test_a_name_is_its_visitors_own(people: Cast) -> None:
 def test_user_ids_stay_under_their_key(people: Cast) -> None:
     """A user_id is a name under one key, whatever it is made of: no two reach one visitor, nor another key's."""
     app = people.world.app
-    keys = {who.name: who.key["Authorization"].split("_")[1] for who in (people.program, people.colleague, people.outsider)}
+    keys = {
+        who.name: who.key["Authorization"].split("_")[1] for who in (people.program, people.colleague, people.outsider)
+    }
     theirs, browser = keys[people.colleague.name], people.vera.ask("say hello")
     with app.app_context(), as_tenant(people.world.ids[BAKERY], writes=False) as session:
-        vera_subject = session.scalar(select(Visitor.subject).join(Conversation).where(Conversation.id == browser["session_id"]))
-    names = ["anonymous", "a", "A", "a:b", "a:", ":a", ":", "a%", "a_", "*", "anonymous:", f"key:{theirs}", theirs, vera_subject]
+        vera_subject = session.scalar(
+            select(Visitor.subject).join(Conversation).where(Conversation.id == browser["session_id"])
+        )
+    names = [
+        "anonymous",
+        "a",
+        "A",
+        "a:b",
+        "a:",
+        ":a",
+        ":",
+        "a%",
+        "a_",
+        "*",
+        "anonymous:",
+        f"key:{theirs}",
+        theirs,
+        vera_subject,
+    ]
     names += [f"../key:{theirs}", f":key:{theirs}", "ä", "a\u0308", "\u202ea", "a b", " a", "a" * 200]
     seen: dict[str, str] = {}
     for caller in (people.program, people.colleague, people.outsider):

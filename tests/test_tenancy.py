@@ -163,7 +163,10 @@ def test_without_a_tenant_tenant_rows_are_refused(own: Ids) -> None:
 
 
 def test_without_a_tenant_platform_rows_are_found(own: Ids) -> None:
-    assert {tenant.name for tenant in db.session.scalars(select(Tenant))} == {"CNRY-own-tenant-name", "CNRY-foreign-tenant-name"}
+    assert {tenant.name for tenant in db.session.scalars(select(Tenant))} == {
+        "CNRY-own-tenant-name",
+        "CNRY-foreign-tenant-name",
+    }
     assert db.session.get(ApiKey, own["api_key"])
 
 
@@ -240,7 +243,9 @@ def test_every_model_is_scoped(own: Ids, foreign: Ids) -> None:
 def test_updates_are_scoped(own: Ids, foreign: Ids) -> None:
     with as_tenant(own["tenant"]) as session:
         assert session.execute(update(Visitor).values(subject="changed")).rowcount == 1
-        assert session.execute(update(Visitor).where(Visitor.id == foreign["visitor"]).values(subject="x")).rowcount == 0
+        assert (
+            session.execute(update(Visitor).where(Visitor.id == foreign["visitor"]).values(subject="x")).rowcount == 0
+        )
         inner = select(func.max(V)).scalar_subquery()
         session.execute(update(Conversation).values(title=inner))
     with across_tenants(writes=False) as session:
@@ -411,14 +416,14 @@ WRITES: dict[str, Callable[[Any, Ids, Ids], Any]] = {
     "an own row, given away": lambda s, own, other: given_away(
         s.get(SettingsVersion, own["settings_version"]), other["tenant"]
     ),
-    "another's key": lambda s, own, other: s.add(ApiKey(**row_of(table_of(ApiKey), "x", other | {"api_key": new_id()}))),
+    "another's key": lambda s, own, other: s.add(
+        ApiKey(**row_of(table_of(ApiKey), "x", other | {"api_key": new_id()}))
+    ),
     "a platform key": lambda s, own, other: s.add(
         ApiKey(**row_of(table_of(ApiKey), "x", own | {"api_key": new_id()}) | {"tenant_id": None})
     ),
     "another's job": lambda s, own, other: s.add(Job(kind="x", tenant_id=other["tenant"])),
-    "another's key, changed": lambda s, own, other: s.add(
-        given_away(fetched(ApiKey, other["api_key"]), own["tenant"])
-    ),
+    "another's key, changed": lambda s, own, other: s.add(given_away(fetched(ApiKey, other["api_key"]), own["tenant"])),
 }
 
 
@@ -604,7 +609,13 @@ def test_row_security_is_on_and_forced(role: Engine) -> None:
 
 @marked
 def test_row_security_shows_own_rows_alone(role: Engine, own: Ids, foreign: Ids) -> None:
-    for tenant, seen in ((own["tenant"], [own]), (foreign["tenant"], [foreign]), ("*", [own, foreign]), ("", []), (None, [])):
+    for tenant, seen in (
+        (own["tenant"], [own]),
+        (foreign["tenant"], [foreign]),
+        ("*", [own, foreign]),
+        ("", []),
+        (None, []),
+    ):
         with role.connect() as connection:
             entered(connection, tenant)
             for model in tenant_models():
@@ -636,7 +647,9 @@ def check_writes(role: Engine, model: type[Any], own: Ids, foreign: Ids) -> None
             entered(connection, tenant).execute(insert(table).values(new))
         with role.connect() as connection:
             entered(connection, tenant)
-            assert connection.execute(update(table).where(table.c.id == foreign[name]).values(id=new_id())).rowcount == 0
+            assert (
+                connection.execute(update(table).where(table.c.id == foreign[name]).values(id=new_id())).rowcount == 0
+            )
             assert connection.execute(delete_(table).where(table.c.id == foreign[name])).rowcount == 0
     with role.connect() as connection, pytest.raises(ProgrammingError, match="row-level security"):
         given = update(table).where(table.c.id == own[name]).values(tenant_id=foreign["tenant"])
@@ -648,7 +661,9 @@ def test_the_runtime_role_owns_nothing(role: Engine) -> None:
     with role.connect() as connection:
         owned = connection.scalars(text("SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) = current_user"))
         rights = connection.execute(
-            text("SELECT rolsuper, rolbypassrls, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = current_user")
+            text(
+                "SELECT rolsuper, rolbypassrls, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = current_user"
+            )
         )
         assert owned.all() == [] and tuple(rights.one()) == (False, False, False, False)
 

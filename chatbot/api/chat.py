@@ -14,7 +14,7 @@ from chatbot.chat.doors import check_rate, visitor_subject
 from chatbot.chat.events import parse_position
 from chatbot.chat.live import Live
 from chatbot.chat.opening import Ask, check_text, open_turn
-from chatbot.errors import Invalid, ModelError, Unauthorized
+from chatbot.errors import Invalid, NotFound, ModelError, Unauthorized
 from chatbot.tenancy import new_id
 from chatbot.tenants.doors import (
     Entered,
@@ -82,6 +82,8 @@ def _enter(body: ChatBody) -> tuple[Entered, str, str]:
     credential = bearer()
     if credential is not None:
         caller = enter_by_key(credential, "chat")
+        if body.client not in (None, caller.tenant.slug):
+            raise NotFound()  # another client is as far from this key as one that never was
         return caller.tenant, _under(caller.subject, body.user_id), "api"
     tenant = _anonymous_tenant(body.client)
     check_rate(tenant)

@@ -85,7 +85,7 @@ def check_rate(tenant: Entered) -> None:
     settings: Settings = current_app.config["SHAMAN"]
     rate = tenant.chat_rate or settings.CHAT_RATE_LIMIT
     try:
-        with limiter.limit(rate, key_func=lambda: f"{tenant.id}:{caller_address()}"):
+        with limiter.shared_limit(rate, scope="chat", key_func=lambda: f"{tenant.id}:{caller_address()}"):
             pass
     except RateLimitExceeded:
         wait = _seconds_to_wait()

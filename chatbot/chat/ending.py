@@ -34,8 +34,8 @@ class Ending:
 
     @property
     def is_charged(self) -> bool:
-        """A refusal and a failure that used nothing are free."""
-        return self.usage.total > 0
+        """An answer counts, whoever gave it; a refusal and a failure that used nothing are free."""
+        return self.status == "complete" or self.usage.total > 0
 
 
 _END = (

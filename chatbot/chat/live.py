@@ -43,7 +43,7 @@ class Live:
         self._broadcasts: dict[str, Broadcast] = {}
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
-        self._draining = False
+        self._draining = self._is_over = False
         self._idle = threading.Condition(self._lock)
 
     # --- beginning ---------------------------------------------------------------------------------------------------
@@ -118,6 +118,8 @@ class Live:
             if not row.is_open:
                 yield from self._stored(tenant_id, row, after)
                 return
+            if self._is_over:
+                return  # it waits for the next process, and so may its viewer
             if row.status == "running" and broadcast is None:
                 yield from self._follow_elsewhere(tenant_id, row, after)
                 return
@@ -152,6 +154,8 @@ class Live:
                 fresh, _ahead = self._look(tenant_id, row.id)
                 if not fresh.is_open:
                     yield from self._stored(tenant_id, fresh, after)
+                    return
+                if self._is_over:
                     return
                 for rest in self._so_far(tenant_id, fresh, after):
                     yield rest
@@ -199,13 +203,13 @@ class Live:
         with self._idle:
             while self._running and time.monotonic() < deadline:
                 self._idle.wait(0.2)
-            left = list(self._running.values())
-        for turn in left:
-            turn.call.stop("interrupted")
         deadline = time.monotonic() + 5
         with self._idle:
             while self._running and time.monotonic() < deadline:
+                for turn in self._running.values():  # each time: one may have begun in the place of one that ended
+                    turn.call.stop("interrupted")
                 self._idle.wait(0.1)
+        self._is_over = True
 
     def warm_up(self) -> None:
         """Do now what the first visitor would wait for."""
@@ -257,13 +261,15 @@ class Live:
             self._save_tenant(tenant_id, turns)
 
     def _save_tenant(self, tenant_id: str, turns: list[RunningTurn]) -> None:
-        texts = [(turn.row.answer_id, turn.speech.text) for turn in turns if turn.has_unsaved_text()]
+        texts = {turn: turn.speech.text for turn in turns if turn.speech.length > turn.saved_length}
 
         def work(unit: Unit) -> dict[str, bool]:
-            store.save_texts(unit, texts)
+            store.save_texts(unit, [(turn.row.answer_id, text) for turn, text in texts.items()])
             return store.renew(unit, self._worker.owner, [turn.row.id for turn in turns], now() + LEASE)
 
         to_stop = write(tenant_id, work)
+        for turn, text in texts.items():
+            turn.saved_length = len(text)
         for turn in turns:
             if turn.call.left() <= 0:
                 turn.call.stop("late")  # its provider ends it by then; a server that drips bytes may put that off

@@ -25,7 +25,7 @@ from chatbot.tenants.clients import published_settings
 from chatbot.tenants.doors import Entered, enter_by_slug, reads_only
 
 blueprint = Blueprint("chat", __name__, url_prefix="/chat/<slug>")
-FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data", ""}  # "": nothing was sent
 PATIENCE = 20.0  # seconds that a form without script waits for the answer before the page shows what is there
 
 

@@ -6,10 +6,12 @@ and settles whatever happened. No transaction and no connection is held while th
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from chatbot.chat import context, ending, events, store
 from chatbot.chat.citations import cited
@@ -18,7 +20,7 @@ from chatbot.chat.events import Event
 from chatbot.chat.opening import LEASE
 from chatbot.chat.store import TurnRow
 from chatbot.config import Settings
-from chatbot.db import Unit, is_passing, write
+from chatbot.db import Unit, is_passing, read, write
 from chatbot.errors import ModelBroken, ModelError, ModelTimeout, ShamanError, Unavailable
 from chatbot.providers import Providers
 from chatbot.providers.contract import Call, ChatRequest, Finish, Stopped
@@ -65,15 +67,10 @@ class RunningTurn:
         self.speech = Speech()
         self.call = Call(deadline=time.monotonic() + worker.settings.TURN_TIMEOUT, idle=worker.settings.CHAT_TIMEOUT)
         self._worker = worker
-        self._saved = 0
+        self.saved_length = 0  # of the text that the keeper has stored
         self._request: ChatRequest | None = None
         self._finish: Finish | None = None
         self._version: int | None = None
-
-    def has_unsaved_text(self) -> bool:
-        """Whether more was said since this was last asked (the keeper asks, once a second)."""
-        saved, self._saved = self._saved, self.speech.length
-        return self._saved > saved
 
     def events(self) -> Iterator[Event]:
         """The turn's events from `start` to `done` or `error`; the turn is settled before the last one is given."""
@@ -94,7 +91,7 @@ class RunningTurn:
             log.exception("turn failed", turn=row.id, tenant=row.tenant_id)
         ending = self._ending(status, problem)
         if not self._settle(ending):
-            ending = replace(ending, status="interrupted", problem=interruption())
+            ending = self._as_stored(ending)
         yield from closing_events(row, ending, self.speech.length)
 
     def _speak(self) -> Iterator[Event]:
@@ -140,6 +137,15 @@ class RunningTurn:
             return Usage()  # nothing came: nothing is charged
         asked = estimate_tokens(*(content for _role, content in self._request.messages))
         return Usage(asked, estimate_tokens(text), estimated=True)
+
+    def _as_stored(self, ending_: Ending) -> Ending:
+        """How the turn ended when it was no longer ours to end, or could not be settled: what is stored holds."""
+        row: TurnRow | None = None
+        with suppress(SQLAlchemyError):
+            row = read(self.row.tenant_id, lambda unit: store.turn_by_id(unit, self.row.id))
+        if row is None or row.is_open:
+            return replace(ending_, status="interrupted", problem=interruption())
+        return replace(ending_, status=row.status, finish_reason=row.finish_reason, problem=row.problem)
 
     def _settle(self, ending_: Ending) -> bool:
         """Store how it ended and begin the next turn. Tries again while the database is away, as long as it may."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from chatbot.db import across_tenants, as_tenant
 from chatbot.errors import Invalid, NotFound, ShamanError, TooLarge
@@ -41,6 +42,8 @@ def add(slug: str, paths: tuple[str, ...]) -> None:
 
 def add_path(tenant_id: str, path: Path, name: str) -> str:
     """Add one file and read it. Returns what became of it; raises of the ShamanError family, or OSError."""
+    if "://" in name:
+        raise Invalid(_("Pages can't be read by their address yet. Save the page and add the file."))
     if not path.exists():
         raise Invalid(_("There is no such file."))
     if path.stat().st_size > FILE_BYTES:
@@ -56,7 +59,7 @@ def add_path(tenant_id: str, path: Path, name: str) -> str:
         source = find_source(source_id)
         if source.status == "failed":
             raise Invalid(source.reason or "")
-        return f"{source.passage_count} passages"
+        return str(ngettext("%(num)s passage", "%(num)s passages", source.passage_count))
 
 
 def _files(argument: str) -> Iterator[tuple[Path, str]]:

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from chatbot.errors import Text
 from chatbot.knowledge.bounded import OutOfBounds, run_bounded
 from chatbot.knowledge.models import ADDRESS, TITLE
-from chatbot.knowledge.passages import STEP, Passage, cut
+from chatbot.knowledge.passages import STEP, Passage, cut, first_heading
 
 MARKDOWN, PLAIN, HTML, PAIRS, PAIR_LINES = (
     "text/markdown",
@@ -45,8 +45,7 @@ MAX_PASSAGES = 5000
 QUESTION, ANSWER = 480, 20_000  # characters
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-FIELD = re.compile(r"^(title|url):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-FIRST_HEADING = re.compile(r"^ {0,3}#[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
+FIELD = re.compile(r"^(title|url):(.*)$", re.MULTILINE)
 
 
 class Unreadable(Exception):
@@ -123,8 +122,7 @@ def _page(name: str, media_type: str, text: str) -> Document:
     elif media_type == MARKDOWN:
         text, title, url = _front_matter(text)
     if media_type != PLAIN and not title:
-        heading = FIRST_HEADING.search(text)
-        title = heading[1] if heading else ""
+        title = first_heading(text)
     title = shortened(title) or shortened(PurePosixPath(name).stem)
     passages = cut(text, is_markdown=media_type != PLAIN)
     return Document(title, web_address(url), tuple(Piece(title, passage) for passage in passages))
@@ -143,7 +141,7 @@ def _front_matter(text: str) -> tuple[str, str, str | None]:
     matter = FRONT_MATTER.match(text)
     if matter is None:
         return text, "", None
-    fields = {key: value.strip("\"'") for key, value in FIELD.findall(matter[1])}
+    fields = {key: value.strip().strip("\"'") for key, value in FIELD.findall(matter[1])}
     return text[matter.end() :], fields.get("title", ""), fields.get("url")
 
 

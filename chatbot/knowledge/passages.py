@@ -13,7 +13,7 @@ SIZE = 1000  # characters, at most; smaller passages were found less often in ev
 
 BLOCK = 20_000  # characters cut at once: the splitter's time grows with their square (5 MB in one line: six minutes)
 
-HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*)$", re.MULTILINE)
 FENCE = re.compile(r"^ {0,3}(```|~~~)")
 STEP = " › "  # between the headings of a path
 
@@ -63,6 +63,18 @@ def _splitter(*, is_markdown: bool) -> MarkdownSplitter | TextSplitter:
     return MarkdownSplitter(SIZE) if is_markdown else TextSplitter(SIZE)
 
 
+def first_heading(text: str) -> str:
+    """The text's first heading of the first level; '' when it has none."""
+    return next((_name(heading[2]) for heading in HEADING.finditer(text) if len(heading[1]) == 1), "")
+
+
+def _name(heading: str) -> str:
+    """A heading without the marks that may close it. No expression: one that also looks for them took minutes on spaces."""
+    plain = heading.rstrip()
+    bare = plain.rstrip("#")
+    return bare.rstrip() if bare != plain and bare[-1:].isspace() else plain
+
+
 def _blocks(section: _Section) -> Iterator[_Section]:
     """The section in parts of at most BLOCK characters, parted at an empty line, a line's end or a space where there is one."""
     text, start = section.text, 0
@@ -85,7 +97,7 @@ def _sections(text: str) -> list[_Section]:
         if heading:
             sections.append(_Section(tuple(name for _, name in path), start, text[start:here]))
             level = len(heading[1])
-            path = [(depth, name) for depth, name in path if depth < level] + [(level, heading[2])]
+            path = [(depth, name) for depth, name in path if depth < level] + [(level, _name(heading[2]))]
             start = here + len(line)
         here += len(line)
     sections.append(_Section(tuple(name for _, name in path), start, text[start:]))

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, delete, select
 
 from chatbot.db import Unit, across_tenants, as_tenant, db, read, write
-from chatbot.jobs import Job, enqueue, handles
+from chatbot.jobs import Job, enqueue, handles, sweeps
 from chatbot.knowledge import store
 from chatbot.knowledge.embedding import embedder_in_use, try_embed_passages
 from chatbot.knowledge.models import Source
@@ -58,6 +58,7 @@ def is_awaited(source_id: str) -> bool:
     return db.session.scalar(queued) is not None
 
 
+@sweeps
 def give_up() -> int:
     """End the readings that failed to the last try or took their worker down each time. Returns how many.
 

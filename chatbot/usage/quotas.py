@@ -29,8 +29,8 @@ _BEGIN = text(
     " ON CONFLICT (tenant_id, scope, period) DO NOTHING"
 )
 _SPENT = text(
-    "SELECT count(*), coalesce(sum(input_tokens + output_tokens), 0) FROM ledger_entry"
-    " WHERE tenant_id = :of_tenant AND created_at >= :since"
+    "SELECT coalesce(sum(CASE WHEN outcome = 'complete' OR input_tokens + output_tokens > 0 THEN 1 ELSE 0 END), 0),"
+    " coalesce(sum(input_tokens + output_tokens), 0) FROM ledger_entry WHERE tenant_id = :of_tenant AND created_at >= :since"
 )
 _HOLD = text(
     "INSERT INTO hold (id, tenant_id, turn_id, scope, period, amount)"

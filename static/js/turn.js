@@ -24,15 +24,16 @@ async function refusal(response) {
  * Yields `{event, data}` of one turn, each event once.
  * `send`: () => Promise<Response>, begins the turn; sent again by itself when the connection breaks before `start`,
  * so its body must name the message. `resume`: (turn) => address of its events. `turn`, `position`: where to go on.
- * `onLost`: called at each broken connection. `signal`: gives up what was not accepted yet. Throws `Refused`.
+ * `onLost`, `onBack`: called at each broken connection, and when there is one again. `signal`: gives up what was not accepted yet. Throws `Refused`.
  */
-export async function* followTurn({ send, resume, turn, position = "", onLost, signal }) {
+export async function* followTurn({ send, resume, turn, position = "", onLost, onBack, signal }) {
   const seen = new Set();
   for (let tries = 0; ; tries += 1) {
     const watch = silenceWatch();
     try {
       const response = turn ? await open(resume(turn), position, watch.signal) : await send(watch.signal);
       if (!isStream(response)) throw await refusal(response);
+      if (tries) onBack();
       for await (const event of read(response.body, watch)) {
         tries = 0;
         if (event.id) {

@@ -30,9 +30,7 @@ def test_the_same_key_and_body_is_one_effect_and_one_answer(world: World) -> Non
 def test_in_parallel_too(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: add(world, "k1", PAIR), range(8)))
-    assert {answer.get_json()["id"] for answer in answers if answer.status_code == 202} == {
-        answers[0].get_json()["id"]
-    }
+    assert {answer.get_json()["id"] for answer in answers if answer.status_code == 202} == {answers[0].get_json()["id"]}
     assert sources(world) == 1
 
 

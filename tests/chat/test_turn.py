@@ -1,9 +1,9 @@
 """A visitor's turn, through the page's own forms and event stream, against a simulated model."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -111,7 +111,7 @@ class TestStop:
     def test_stop_keeps_what_was_said(self, world: World) -> None:
         vera = world.vera
         answer = vera.post(script=True, message="Hello?")
-        stream = iter(answer.response)
+        stream = cast(Iterator[bytes], iter(answer.response))
         received = b"".join(next(stream) for _ in range(3))
         turn = read_events(received)[0].data["turn_id"]
         threading.Timer(0.1, lambda: vera.post(f"/turns/{turn}/stop")).start()

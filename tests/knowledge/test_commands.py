@@ -21,7 +21,7 @@ def add(runner, *paths):
 
 def test_reads_a_folder_at_once(shelf, runner, folder):
     done = add(runner, "docs")
-    assert (done.exit_code, done.stdout) == (0, "docs/bread.md: 1 passages\ndocs/more/cakes.txt: 1 passages\n")
+    assert (done.exit_code, done.stdout) == (0, "docs/bread.md: 1 passage\ndocs/more/cakes.txt: 1 passage\n")
     assert {passage.text for passage in shelf.passages()} == {"This is docs/bread.md", "This is docs/more/cakes.txt"}
     assert shelf.jobs("read_source") == 0
 

@@ -84,7 +84,7 @@ function send(composer, chosen) {
     if (!isSecondPress) showProblem(composer, { title: words.empty });
     return box.focus();
   }
-  if (length(text) > limit) return tooLong(composer);
+  if (length(text.trim()) > limit) return tooLong(composer);
   if (composer.waitUntil > performance.now()) return box.focus();
   const name = (chosen === undefined && composer.name) || newName();
   if (!ask(composer, text, name)) return;
@@ -197,7 +197,7 @@ function fit(box) {
 
 function count({ box, form, limit, words }) {
   const place = document.getElementById("count");
-  const used = length(box.value);
+  const used = length(box.value.trim());
   const isOver = used > limit;
   const word = isOver ? words.over : words.left;
   const wasOver = place.classList.contains("is-over");
@@ -262,7 +262,7 @@ function restoreDraft(composer) {
   const draft = readDraft(composer);
   if (!draft) return;
   const asked = [...document.querySelectorAll(".message-user .message-text")].at(-1)?.textContent;
-  if (draft.name && asked === draft.text) return forgetDraft(composer);
+  if (draft.name && asked === draft.text.trim()) return forgetDraft(composer);
   if (composer.box.value && composer.box.value !== draft.text) return; // the server's copy of a refused form
   composer.box.value = draft.text;
   composer.name = draft.name;

@@ -1,5 +1,5 @@
 // The conversation: sends, follows each open turn to its end, stops, retries.
-import { adopt, askedNow, blank, failureOf, fetchMessage, growAnswer } from "../answer.js";
+import { adopt, askedNow, blank, failureOf, fetchMessage, growAnswer, parseHtml } from "../answer.js";
 import { followTurn, Refused } from "../turn.js";
 
 const MOST_OPEN = 3; // one answering, two waiting: a browser gives a host six connections
@@ -23,6 +23,7 @@ export function attach(log) {
   for (const state of ["online", "offline"]) window.addEventListener(state, () => showConnection(chat));
   window.addEventListener("pageshow", (event) => event.persisted && chat.open.length && location.reload());
   showConnection(chat);
+  showOpen(chat);
   followOpen(chat);
 }
 
@@ -48,6 +49,7 @@ function send(chat, { text, name, session }) {
     refuse: (problem) => {
       question.remove();
       entry.answer.article.remove();
+      if (problem.status === 400) renewToken();
       tell("chat:refused", { text, name, problem });
     },
   });
@@ -123,9 +125,10 @@ async function run(chat, entry, { send: sendIt, first, turn, position, accept, r
   await first;
   const resume = (id) => chat.log.dataset.events.replace("TURN", encodeURIComponent(id));
   const onLost = () => sayLost(chat, entry);
+  const onBack = () => sayState(chat, entry);
   try {
     const { signal } = entry.patience;
-    for await (const event of followTurn({ send: sendIt, resume, turn, position, onLost, signal })) {
+    for await (const event of followTurn({ send: sendIt, resume, turn, position, onLost, onBack, signal })) {
       entry.hear();
       await take(chat, entry, event, accept);
     }
@@ -192,10 +195,19 @@ function lose(chat, entry) {
   tell("chat:refused", { text: "", problem: { title: chat.words.broken, detail: chat.words.lostDetail } });
 }
 
+/** A page that was open for long has a stale token: the next try goes with that of a fresh page. */
+async function renewToken() {
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return;
+  const fresh = parseHtml(await answer.text()).querySelector("input[name=csrf_token]");
+  if (!fresh) return;
+  for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = fresh.value;
+}
+
 function worded(chat, { status, title, detail, retryAfter }) {
   if (status === 0) return { title: chat.words.unsentTitle, detail: chat.words.unsentDetail };
-  if (!title) return { title: chat.words.broken, detail: chat.words.brokenDetail, retryAfter };
-  return { title, detail, retryAfter };
+  if (!title) return { status, title: chat.words.broken, detail: chat.words.brokenDetail, retryAfter };
+  return { status, title, detail, retryAfter };
 }
 
 // Stop
