@@ -14,6 +14,7 @@ from chatbot.error_pages import init_errors
 from chatbot.extensions import babel, cors, csrf, limiter, login, migrate
 from chatbot.knowledge.setup import init_knowledge
 from chatbot.logs import init_logs
+from chatbot.pages import init_pages
 from chatbot.security import init_security
 from chatbot.tenants.doors import init_doors
 
@@ -40,6 +41,7 @@ def create_app(**given: Any) -> Flask:
     init_knowledge(app, settings)
     init_chat(app, settings)
     init_api(app)
+    init_pages(app)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(home.blueprint)
     cli.init_commands(app)

@@ -1,47 +1,22 @@
 """The `flask …` commands. Each exits non-zero with one clear line when it can't."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from chatbot import jobs
 from chatbot.accounts.commands import account_commands
+from chatbot.console import PlainGroup, plainly
 from chatbot.db import across_tenants
-from chatbot.errors import ShamanError
-from chatbot.health import newer_schema
 from chatbot.knowledge.commands import knowledge_commands
 from chatbot.tenants import clients, keys
 from chatbot.tenants.models import Tenant
 
-client_commands = AppGroup("client", help="Clients: the businesses that this platform hosts.")
-key_commands = AppGroup("key", help="API keys.")
-
-
-@contextmanager
-def said_plainly() -> Iterator[None]:
-    """An error of the family ends the command with its words; on a newer version's database nothing begins."""
-    _refuse_newer_schema()
-    try:
-        yield
-    except ShamanError as error:
-        problem = error.problem()
-        fields = "; ".join(f"{name}: {text}" for name, text in problem.get("errors", {}).items())
-        raise click.ClickException(problem["detail"] + (f" ({fields})" if fields else "")) from None
-    except (OperationalError, ProgrammingError) as error:
-        cause = str(error.orig).splitlines()[0]
-        raise click.ClickException(f"The database says: {cause}. Is it up to date? Run `flask db upgrade`.") from None
-
-
-def _refuse_newer_schema() -> None:
-    refusal = newer_schema(current_app)
-    if refusal:
-        raise click.ClickException(refusal)
+client_commands = PlainGroup("client", help="Clients: the businesses that this platform hosts.")
+key_commands = PlainGroup("key", help="API keys.")
 
 
 @client_commands.command("create")
@@ -50,8 +25,7 @@ def _refuse_newer_schema() -> None:
 @click.option("--anonymous/--sign-in", "anonymous_chat", default=True, help="May anybody chat, or members alone?")
 def create_client(slug: str, name: str, anonymous_chat: bool) -> None:
     """Make a client."""
-    with said_plainly():
-        clients.create_client(slug, name, anonymous_chat=anonymous_chat)
+    clients.create_client(slug, name, anonymous_chat=anonymous_chat)
     click.echo(f"Client {slug} is made.")
 
 
@@ -59,8 +33,7 @@ def create_client(slug: str, name: str, anonymous_chat: bool) -> None:
 @click.argument("slug")
 def delete_client(slug: str) -> None:
     """Delete a client with everything it owns."""
-    with said_plainly():
-        clients.delete_client(slug)
+    clients.delete_client(slug)
     click.echo(f"Client {slug} is deleted.")
 
 
@@ -73,7 +46,7 @@ def create_key(slug: str | None, platform: bool, name: str, scopes: tuple[str, .
     """Make an API key and print it, once, alone on the last line."""
     if bool(slug) == platform:
         raise click.UsageError("Give a client's short name, or --platform.")
-    with said_plainly(), across_tenants():
+    with across_tenants():
         tenant: Tenant | None = clients.find_client(slug) if slug else None
         key = keys.create_key(tenant, name, scopes)
     click.echo("This key is shown once. Keep it where your program finds it:")
@@ -90,18 +63,18 @@ def init_commands(app: Flask) -> None:
     )
 
 
+@plainly
 def work() -> None:
     """A job process."""
     app: Any = current_app
-    _refuse_newer_schema()
     thread = jobs.JobThread(app._get_current_object())
     signal.signal(signal.SIGTERM, lambda number, frame: thread.stop())  # the job under way is done first
     click.echo("Working. Stop with Ctrl-C.")
     thread.loop()
 
 
+@plainly
 def sweep() -> None:
-    _refuse_newer_schema()
     turns, others = current_app.extensions["shaman_live"].sweep(), jobs.sweep()
     click.echo(f"{turns} turns and {others} background tasks ended.")
 

@@ -77,6 +77,8 @@ def _redis_url(value: str) -> str:
     return value
 
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_comma_list)]
 
 
@@ -129,6 +131,8 @@ class Settings(BaseSettings):
         values.setdefault("DATABASE_URL", f"sqlite:///{instance / 'shaman.db'}")
         values.setdefault("DATABASE_OWNER_URL", values["DATABASE_URL"])
         host, port = str(values.get("HOST", "127.0.0.1")), values.get("PORT", 5000)
+        if host in EVERYWHERE:
+            host = "localhost"  # where it listens is no address that people can open
         values.setdefault("PUBLIC_URL", f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         return values
 

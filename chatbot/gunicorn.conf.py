@@ -48,12 +48,21 @@ def post_worker_init(worker: Any) -> None:
 
     def on_sigterm(number: int, frame: Any) -> None:
         worker.background.begin_to_end()
+        if hasattr(worker, "method_queue"):
+            worker.method_queue.defer(_stop_listening, worker)
         if callable(stop_serving):
             stop_serving(number, frame)
 
     signal.signal(signal.SIGTERM, on_sigterm)
     # Ctrl-C reaches every process of the terminal: the master tells the workers, and twice would be once too often.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _stop_listening(worker: Any) -> None:
+    """Close this worker's listening sockets, so that whoever knocks is refused at once and not let wait for the end."""
+    worker.set_accept_enabled(False)
+    for listener in worker.sockets:
+        listener.close()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

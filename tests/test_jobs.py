@@ -247,6 +247,7 @@ def test_the_thread_works_and_stops(app: Flask, tenant_id: str, done: list[Any],
     put(tenant_id)
     wait(lambda: len(done) == 1)
     thread.stop()
+    wait(lambda: "jobs" not in {running.name for running in threading.enumerate()})
 
 
 def test_the_thread_outlives_a_database_that_is_away(
@@ -263,6 +264,7 @@ def test_the_thread_outlives_a_database_that_is_away(
     thread.start()
     wait(lambda: len(rounds) > 3)
     thread.stop()
+    wait(lambda: "jobs" not in {running.name for running in threading.enumerate()})
 
 
 # --- a process of its own -------------------------------------------------------------------------------------------

@@ -118,4 +118,4 @@ def test_a_newer_schema_is_left_alone(tmp_path):
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('9999')")
     database.close()
-    assert "a newer version of Shaman" in refusal(tmp_path)
+    assert "newer than this version of Shaman" in refusal(tmp_path)

@@ -3,13 +3,12 @@
 import sys
 
 import click
-from flask.cli import AppGroup
 
 from chatbot.accounts.models import ROLES
 from chatbot.accounts.people import create_account
-from chatbot.errors import ShamanError
+from chatbot.console import PlainGroup
 
-account_commands = AppGroup("account", help="People who sign in.")
+account_commands = PlainGroup("account", help="People who sign in.")
 
 
 @account_commands.command("create")
@@ -22,8 +21,5 @@ account_commands = AppGroup("account", help="People who sign in.")
 def create(email: str, name: str, platform_admin: bool, slug: str | None, role: str, password_stdin: bool) -> None:
     """Make an account."""
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
-    try:
-        create_account(email, name, password, is_platform_admin=platform_admin, slug=slug, role=role)
-    except ShamanError as error:
-        raise click.ClickException(error.problem()["detail"]) from None
+    create_account(email, name, password, is_platform_admin=platform_admin, slug=slug, role=role)
     click.echo(f"Account {email} is made.")

@@ -14,7 +14,7 @@ from chatbot.chat.doors import check_rate, visitor_subject
 from chatbot.chat.events import parse_position
 from chatbot.chat.live import Live
 from chatbot.chat.opening import Ask, check_text, open_turn
-from chatbot.errors import Invalid, NotFound, ModelError, Unauthorized
+from chatbot.errors import Invalid, ModelError, NotFound, Unauthorized
 from chatbot.tenancy import new_id
 from chatbot.tenants.doors import (
     Entered,

@@ -9,6 +9,7 @@ about every second, renews the leases of its turns, sees who asked to stop, and 
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from flask import Flask
@@ -258,7 +259,8 @@ class Live:
         for turn in list(self._running.values()):
             by_tenant.setdefault(turn.row.tenant_id, []).append(turn)
         for tenant_id, turns in by_tenant.items():
-            self._save_tenant(tenant_id, turns)
+            with _alone("texts were not saved", tenant=tenant_id):
+                self._save_tenant(tenant_id, turns)
 
     def _save_tenant(self, tenant_id: str, turns: list[RunningTurn]) -> None:
         texts = {turn: turn.speech.text for turn in turns if turn.speech.length > turn.saved_length}
@@ -281,9 +283,11 @@ class Live:
         dead = [(tenant, turn) for tenant, turn in read(EVERY_TENANT, ending.expired) if turn not in self._running]
         ended = 0
         for tenant_id, turn_id in dead:
-            ended += int(write(tenant_id, lambda unit, turn_id=turn_id: _end_dead(unit, turn_id)))  # type: ignore[misc]
+            with _alone("a dead turn was not ended", tenant=tenant_id, turn=turn_id):
+                ended += int(write(tenant_id, lambda unit, turn_id=turn_id: _end_dead(unit, turn_id)))  # type: ignore[misc]
         for tenant_id, conversation_id in read(EVERY_TENANT, ending.orphans):
-            self._take_up(tenant_id, conversation_id)
+            with _alone("a waiting turn was not begun", tenant=tenant_id, conversation=conversation_id):
+                self._take_up(tenant_id, conversation_id)
         return ended
 
     def _take_up(self, tenant_id: str, conversation_id: str) -> None:
@@ -291,6 +295,15 @@ class Live:
         row = write(tenant_id, lambda unit: ending.claim_next(unit, conversation_id, self._worker.owner, until))
         if row is not None:
             self._spawn(row)
+
+
+@contextmanager
+def _alone(trouble: str, **where: str) -> Iterator[None]:
+    """Log what fails here, and go on: one client's trouble is no other's."""
+    try:
+        yield
+    except Exception as error:
+        log.warning(trouble, error=type(error).__name__, **where)
 
 
 def _end_dead(unit: Unit, turn_id: str) -> bool:

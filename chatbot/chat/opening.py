@@ -20,6 +20,7 @@ from chatbot.chat.store import ConversationRow, Draft, TurnRow
 from chatbot.db import Unit, write
 from chatbot.errors import Conflict, Invalid, NotFound, RateLimited
 from chatbot.tenancy import new_id, now
+from chatbot.tenants.published import published
 from chatbot.usage import quotas
 from chatbot.usage.ledger import estimate_tokens
 from chatbot.usage.quotas import Limits
@@ -135,7 +136,8 @@ def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
     if conversation.system_prompt:
         options.setdefault("session_prompt", conversation.system_prompt)
     draft = _draft(unit, conversation, ask.name, ask.fingerprint, ask.channel, owner, options, ask.text, new_id())
-    _reserve(unit, draft.turn_id, ask.limits, ask.expected_tokens + estimate_tokens(ask.text))
+    tokens = _most_tokens(unit, conversation, ask.limits, ask.text, options, ask.expected_tokens)
+    _reserve(unit, draft.turn_id, ask.limits, tokens)
     turn = store.add_turn(unit, conversation, visitor_id, draft)
     return OpenedTurn(turn, store.turns_ahead(unit, turn) if turn.status == "waiting" else 0, is_new=True)
 
@@ -192,8 +194,21 @@ def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
         unit, conversation, again.name, again.turn_id, old.channel, owner, old.options, None, old.question_id
     )
     question, _position = store.question(unit, old.question_id)
-    _reserve(unit, draft.turn_id, again.limits, again.expected_tokens + estimate_tokens(question))
+    tokens = _most_tokens(unit, conversation, again.limits, question, old.options, again.expected_tokens)
+    _reserve(unit, draft.turn_id, again.limits, tokens)
     return OpenedTurn(store.add_turn(unit, conversation, visitor_id, draft), 0, is_new=True)
+
+
+def _most_tokens(
+    unit: Unit, conversation: ConversationRow, limits: Limits, question: str, options: dict[str, Any], default: int
+) -> int:
+    """What a turn may cost, as far as can be told before it is put together: what is sent, and the longest answer."""
+    if not limits.has_token_cap:
+        return 0
+    settings = published(unit).settings
+    longest = options.get("max_tokens") or settings.max_tokens or default
+    earlier = store.history(unit, conversation.id, conversation.message_count + 1, settings.context_messages or 10)
+    return int(longest) + estimate_tokens(settings.instructions, question, *(content for _role, content in earlier))
 
 
 def _reserve(unit: Unit, turn_id: str, limits: Limits, tokens: int) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from chatbot.console import PlainGroup
 from chatbot.db import across_tenants, as_tenant
 from chatbot.errors import Invalid, NotFound, ShamanError, TooLarge
 from chatbot.knowledge.parsing import MEDIA_TYPES
@@ -15,7 +15,7 @@ from chatbot.knowledge.reading import read_now
 from chatbot.knowledge.sources import FILE_BYTES, add_file, find_source
 from chatbot.tenants.clients import find_client
 
-knowledge_commands = AppGroup("knowledge", help="What a client's assistant answers from.")
+knowledge_commands = PlainGroup("knowledge", help="What a client's assistant answers from.")
 
 
 @knowledge_commands.command("add")

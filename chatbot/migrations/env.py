@@ -5,14 +5,16 @@ success. So foreign keys are off before the transaction begins, rows are counted
 checked at the end. The file is copied first. On PostgreSQL an advisory lock lets one process migrate while others wait.
 """
 
-import shutil
+import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from alembic import context
+from alembic.migration import MigrationContext
 from flask import current_app
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from chatbot import models
 from chatbot.config import Settings
@@ -24,7 +26,7 @@ assert models
 
 
 def run() -> None:
-    engine = create_engine(settings.DATABASE_OWNER_URL)
+    engine = create_engine(settings.DATABASE_OWNER_URL, poolclass=NullPool)
     with engine.connect() as connection:
         guard = _sqlite_guard if connection.dialect.name == "sqlite" else _postgres_guard
         with guard(connection):
@@ -38,10 +40,12 @@ def run() -> None:
             )
             with context.begin_transaction():
                 context.run_migrations()
-    engine.dispose()
 
 
 def _ours(name: str | None, kind: str, parents: Any) -> bool:
+    """Whether autogenerate looks at it: `passage.words` is PostgreSQL's alone, and no model's."""
+    if kind == "column":
+        return (parents["table_name"], name) != ("passage", "words")
     return kind != "table" or name in Base.metadata.tables
 
 
@@ -64,9 +68,7 @@ def _sqlite_guard(connection: Connection) -> Iterator[None]:
     raw.isolation_level = None  # BEGIN is ours: python's sqlite3 would commit before each schema change
     raw.execute("PRAGMA busy_timeout=60000")
     raw.execute("PRAGMA foreign_keys=OFF")
-    if settings.database_file and settings.database_file.exists() and settings.database_file.stat().st_size:
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy2(settings.database_file, settings.database_file.with_suffix(".before-upgrade"))
+    _copy(connection)
     raw.execute("BEGIN IMMEDIATE")
     before = _counts(connection)
     for name in inspect(connection).get_table_names():
@@ -82,6 +84,20 @@ def _sqlite_guard(connection: Connection) -> Iterator[None]:
         connection.rollback()
         raise RuntimeError(f"the migration would lose rows ({lost or broken}): nothing was changed")
     connection.commit()
+
+
+def _copy(connection: Connection) -> None:
+    """Keep what is there as `….before-upgrade`, whole and for its owner alone, unless it is empty or nothing will change."""
+    current = MigrationContext.configure(connection).get_current_heads()
+    connection.rollback()
+    destination = context.get_revision_argument()
+    if settings.database_file is None or not current or current == (destination,):
+        return
+    kept = settings.database_file.with_suffix(".before-upgrade")
+    kept.unlink(missing_ok=True)
+    os.close(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(kept)) as copy:
+        connection.connection.driver_connection.backup(copy)  # whole, though a server may be writing
 
 
 def _counts(connection: Connection) -> dict[str, int]:

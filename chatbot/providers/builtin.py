@@ -15,6 +15,7 @@ from chatbot.usage.ledger import Usage
 MODEL = "builtin"
 QUOTED = 3  # passages in one answer at the most
 WORTH = 0.75  # a further passage is quoted when it scores this share of the best one's score
+SURE = 0.75  # a question that somebody has answered, so near to this one, is answer enough
 PIECE = re.compile(r"\S+\s*|\s+")
 WORDS_A_PIECE = 4
 PAUSE = 0.02
@@ -36,8 +37,9 @@ def compose(request: ChatRequest) -> str:
     """The answer: the best passages quoted with their numbers, or a plain 'nothing on that' with a way to reach a person."""
     if not request.passages:
         return _nothing(request)
-    best = request.passages[0].score
-    chosen = [(n, p) for n, p in enumerate(request.passages[:QUOTED], 1) if n == 1 or p.score >= WORTH * best]
+    best = request.passages[0]
+    worth = [(n, p) for n, p in enumerate(request.passages[:QUOTED], 1) if n == 1 or p.score >= WORTH * best.score]
+    chosen = worth[:1] if best.is_pair and best.score >= SURE else worth
     return "\n\n".join(_quote(number, passage) for number, passage in chosen)
 
 

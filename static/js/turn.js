@@ -7,8 +7,8 @@ export class Refused extends Error {
   constructor(status, problem = {}) {
     super(problem.title ?? String(status));
     this.status = status;
-    this.title = problem.title;
-    this.detail = problem.errors?.message ?? problem.detail;
+    this.title = problem.errors?.message ?? problem.title; // what is wrong with the text needs no title above it
+    this.detail = problem.errors ? "" : problem.detail;
     this.retryAfter = Number(problem.retry_after) || 0;
   }
 }

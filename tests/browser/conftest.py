@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Without it these tests are skipped; in CI they fail."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -72,7 +72,7 @@ def serve(instance: Path, **settings: str) -> Server:
     return Server("Shaman", command, "/readyz", given, log=instance / "server.log")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("furnished")
     shutil.copy(sqlite_template, folder / "shaman.db")
@@ -80,14 +80,14 @@ def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(furnished: Path, model: ModelServer) -> Iterator[Site]:
     """The server with the obeying model, and the wire to it."""
     with serve(furnished, OPENAI_BASE_URL=model.base_url, OPENAI_MODEL="obey") as server, Wire(server.port) as wire:
         yield Site(f"http://127.0.0.1:{server.port}", wire)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quoting_site(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The same clients on a server without a model: answers are quoted from their knowledge."""
     folder = tmp_path_factory.mktemp("quoting")

@@ -83,6 +83,11 @@ class ChatPage:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def go(self, place: Locator) -> None:
+        """Press a button or a link that leads to another page."""
+        with self.page.expect_navigation():
+            place.click()
+
     def wait_for_script(self) -> None:
         """Until the box and the log listen; at once where there is no script, or no log."""
         if self.page.evaluate("document.documentElement.classList.contains('has-script')"):

@@ -54,6 +54,7 @@ def failed(page: ChatPage) -> None:
 
 def too_long(page: ChatPage) -> None:
     page.write("x" * 8001)
+    expect(page.problem).to_be_visible()
 
 
 def new_session(page: ChatPage) -> None:
@@ -68,8 +69,7 @@ def nothing_here(page: ChatPage) -> None:
 STATES = [empty, rich_answer, streaming, waiting, failed, too_long, new_session, nothing_here]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 @pytest.mark.parametrize("reach", STATES)
 def test_axe_finds_nothing(visit, site, reach, width, scheme):
     page = visit(viewport={"width": width, "height": 740}, color_scheme=scheme).open(site)

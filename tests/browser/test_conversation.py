@@ -109,6 +109,16 @@ def test_copies_messages_and_code(visit, site):
     assert page.page.evaluate("navigator.clipboard.readText()") == "oven 220\n"
 
 
+def test_selected_text_stays_selected_when_the_answer_ends(vera):
+    vera.write("play paced-50-40-40")
+    expect(vera.answers.last.locator("p")).to_contain_text("Our shop")
+    vera.answers.last.evaluate(
+        "(text) => getSelection().setBaseAndExtent(text, 0, text.querySelector('p').firstChild, 12)"
+    )
+    expect(vera.ended).to_have_count(1)
+    assert vera.page.evaluate("String(getSelection())") == "Good morning"
+
+
 def test_reader_who_scrolled_up_is_left_alone(vera):
     vera.ask("play instant-400")
     vera.write("play paced-50-60-200")

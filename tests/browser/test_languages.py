@@ -21,7 +21,7 @@ def test_question_is_shown_as_it_was_written(vera, text):
     assert vera.questions == [text]
     vera.reload()
     assert vera.questions == [text]
-    vera.page.get_by_role("link", name="New session").click()
+    vera.go(vera.page.get_by_role("link", name="New session"))
     expect(vera.page.locator(".history-title").first).not_to_be_empty()
 
 

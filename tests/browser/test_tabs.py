@@ -87,16 +87,16 @@ def test_transcript_is_kept_nowhere_in_the_browser(vera):
 
 def test_new_session_starts_fresh_and_history_comes_back(vera):
     vera.ask("say About cakes.")
-    vera.page.get_by_role("link", name="New session").click()
-    vera.button("Start fresh").click()
+    vera.go(vera.page.get_by_role("link", name="New session"))
+    vera.go(vera.button("Start fresh"))
     expect(vera.messages).to_have_count(0)
     vera.wait_for_script()
     vera.ask("say About bread.")
-    vera.page.get_by_role("link", name="New session").click()
+    vera.go(vera.page.get_by_role("link", name="New session"))
     vera.page.get_by_role("searchbox").fill("cakes")
-    vera.button("Search").click()
+    vera.go(vera.button("Search"))
     vera.page.get_by_role("radio").check()
-    vera.button("Load history").click()
+    vera.go(vera.button("Load history"))
     assert vera.questions == ["say About cakes."]
 
 

@@ -14,7 +14,7 @@ def plain(visit, site):
 
 def send(page, text):
     page.box.fill(text)
-    page.button("Send").click()
+    page.go(page.button("Send"))
 
 
 def test_asks_and_reads_the_answer(plain):
@@ -32,7 +32,7 @@ def test_reload_after_sending_sends_nothing(plain):
 
 def test_suggested_question_is_a_button_of_a_form(visit, site):
     page = visit(java_script_enabled=False).open(site, f"/chat/{CURIOUS}")
-    page.button("say We deliver on Fridays.").click()
+    page.go(page.button("say We deliver on Fridays."))
     assert page.answers.all_inner_texts() == ["We deliver on Fridays."]
 
 
@@ -52,18 +52,18 @@ def test_refused_message_stays_in_the_box(visit, site):
 
 def test_failed_answer_can_be_asked_for_again(plain):
     send(plain, "play error-in-stream")
-    plain.button("Retry").click()
+    plain.go(plain.button("Retry"))
     expect(plain.button("Retry")).to_be_visible()
     assert plain.messages.count() == 2
 
 
 def test_choosing_between_fresh_and_history(plain):
     send(plain, "say Kept.")
-    plain.page.get_by_role("link", name="New session").click()
-    plain.button("Start fresh").click()
+    plain.go(plain.page.get_by_role("link", name="New session"))
+    plain.go(plain.button("Start fresh"))
     assert plain.messages.count() == 0
-    plain.page.get_by_role("link", name="New session").click()
-    plain.button("Load history").click()
+    plain.go(plain.page.get_by_role("link", name="New session"))
+    plain.go(plain.button("Load history"))
     assert plain.questions == ["say Kept."]
 
 

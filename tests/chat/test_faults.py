@@ -6,28 +6,22 @@ The simulated model does what the question says ("play <script>"), so that one a
 import json
 import re
 import socket
-import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from flask_migrate import downgrade, upgrade
 
 from bench.model import ModelServer
-from bench.model.scripts import PIECES
+from bench.model.scripts import MANY_LANGUAGES, PIECES
 from chatbot.chat.models import Message, Turn
 from chatbot.db import as_tenant, db
 from chatbot.tenancy import new_id
 from chatbot.usage.models import LedgerEntry
 from tests.providers.plain_server import read_request, serving
-from tests.world import BAKERY, Browser, World, hidden, read_events, text_of
+from tests.world import BAKERY, World, read_events, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIVE = "".join(PIECES[:5])
@@ -166,6 +160,47 @@ class TestOfTheModel:
         vera.ask("say Hello.")
         told = [message["content"] for message in model.requests(1)[0]["body"]["messages"][1:]]
         assert told == ["play status-400", "say Hello."]
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 7])
+    def test_any_language_is_shown_and_stored_as_it_was_sent(self, world: World, size: int) -> None:
+        assert text_of(world.vera.ask(f"play utf8-cut-{size}")) == texts(world)[1][1] == MANY_LANGUAGES
+
+    @pytest.mark.parametrize("script, said", [("silent", ""), ("silent-after-5", FIVE), ("long-first-900", "")])
+    def test_stop_frees_the_model_in_any_phase(
+        self, world: World, model: ModelServer, script: str, said: str, wait: Callable[..., None]
+    ) -> None:
+        model.reset()
+        vera = world.vera
+        stream: Iterator[Any] = iter(vera.post(script=True, message=f"play {script}").response)
+        received = b"".join(next(stream) for _ in range(2 if said else 1))
+        wait(lambda: model.tally()["calls"] == 1)
+        stopped_at = time.time()
+        assert vera.post(f"/turns/{read_events(received)[0].data['turn_id']}/stop").status_code == 303
+        events = read_events(received + b"".join(stream))
+        assert events[-1].data["finish_reason"] == "stopped"
+        assert texts(world)[1] == ("assistant", said, "stopped")
+        assert model.wait_for(lambda r: r["closed_by_caller_at"])["closed_by_caller_at"] - stopped_at < 2
+
+    def test_stop_takes_a_message_out_of_the_line(self, world: World) -> None:
+        vera = world.vera
+        first = vera.post(script=True, message="play paced-20-20-20")
+        stream: Iterator[Any] = iter(first.response)
+        start = read_events(bytes(next(stream)))[0].data
+        second = vera.post(script=True, message="say Never.", session_id=start["session_id"])
+        waiting: Iterator[Any] = iter(second.response)
+        assert read_events(bytes(next(waiting)))[0].kind == "waiting"
+        [turn] = [turn for turn in rows(world, Turn) if turn.status == "waiting"]
+        vera.post(f"/turns/{turn.id}/stop")
+        assert read_events(b"".join(waiting))[-1].data["finish_reason"] == "stopped"
+        assert read_events(b"".join(stream))[-1].kind == "done"
+        assert [status for _, _, status in texts(world)] == ["complete", "complete", "complete", "stopped"]
+
+    def test_an_answer_goes_on_when_its_reader_leaves(self, world: World, wait: Callable[..., None]) -> None:
+        answer = world.vera.post(script=True, message="play paced-20-50-25")
+        next(iter(answer.response))
+        answer.close()
+        wait(lambda: rows(world, Turn)[0].status == "complete")
+        assert texts(world)[1][1] == "".join(PIECES[:25])
 
     def test_answers_that_last_hold_no_connection(self, world: World, wait: Callable[..., None]) -> None:
         pool = world.app.extensions["shaman_database"].engine.pool

@@ -195,3 +195,11 @@ class TestIdempotency:
         wire = key.encode().decode("latin-1")
         assert [send(wire).status_code for _ in range(2)] == [200, 200]
         assert len(rows(world, Turn)) == 1
+
+    def test_first_messages_at_once_share_one_session(self, world: World, send: Callable[..., TestResponse]) -> None:
+        for user in ("ann", "ben", "cas", "dan"):
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(
+                    pool.map(lambda n, user=user: send(f"{user}-{n}", f"Hello {n}?", user_id=user), range(4))
+                )
+            assert len({answer.get_json()["session_id"] for answer in answers}) == 1

@@ -21,7 +21,7 @@ from chatbot.chat.store import T, turn_by_id
 from chatbot.db import across_tenants, write
 from chatbot.errors import QuotaReached
 from chatbot.tenancy import now
-from chatbot.tenants.clients import find_client
+from chatbot.tenants.clients import find_client, publish_settings
 from chatbot.usage.ledger import Usage
 from chatbot.usage.models import Hold, LedgerEntry, Quota
 from chatbot.usage.quotas import Limits
@@ -91,6 +91,15 @@ def test_tokens_overshoot_by_no_more_than_a_turn(world: World, model: ModelServe
     used, held = quota(world, "tokens")
     assert (used, held) == (sum(e.input_tokens + e.output_tokens for e in rows(world, LedgerEntry)), 0)
     assert used <= 2000 + 1500
+
+
+def test_a_clients_own_longest_answer_is_held(world: World, model: ModelServer) -> None:
+    with world.app.app_context():
+        publish_settings(BAKERY, {"max_tokens": 4000})
+    model.reset()
+    set_limits(world, tokens_per_month=9000)
+    assert send_many(world, "play instant-3000", "own") == {200: 2, 429: AT_ONCE - 2}
+    assert model.tally()["calls"] == 2
 
 
 def test_mixed_limits_do_not_deadlock(world: World) -> None:

@@ -174,9 +174,11 @@ async function finish(chat, entry, { message_id: id, finish_reason: reason }) {
   entry.answer.end();
   const final = await fetchMessage(messageAddress(chat, id));
   leave(chat, entry);
-  if (!final) return entry.answer.rest("complete", reason === "stopped" ? chat.words.stopped : "");
-  await untilNotSelected(entry.answer.article);
-  entry.answer.article.replaceWith(final);
+  const { article } = entry.answer;
+  if (!final || isSelected(article)) entry.answer.rest("complete", reason === "stopped" ? chat.words.stopped : "");
+  if (!final) return;
+  await untilNotSelected(article);
+  article.replaceWith(final);
   announce(final);
 }
 
@@ -301,16 +303,17 @@ function post(address, fields, signal) {
   return fetch(address, { method: "POST", headers: { Accept: "text/event-stream" }, body: encoded(fields), signal });
 }
 
+function isSelected(article) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.containsNode(article, true);
+}
+
 /** Someone copying from the answer keeps the selection. */
 function untilNotSelected(article) {
-  const isSelected = () => {
-    const selection = getSelection();
-    return !selection.isCollapsed && selection.containsNode(article, true);
-  };
-  if (!isSelected()) return null;
+  if (!isSelected(article)) return null;
   return new Promise((resolve) => {
     document.addEventListener("selectionchange", function check() {
-      if (isSelected()) return;
+      if (isSelected(article)) return;
       document.removeEventListener("selectionchange", check);
       resolve();
     });
