@@ -14,18 +14,16 @@ class Broadcast:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._begun = threading.Event()
+        self._is_closed = False
         self._first: Event | None = None
         self._pieces: list[str] = []
         self._length = 0
         self._after_text: list[Event] = []
-        self._viewers: list[SimpleQueue[Event]] = []
+        self._viewers: list[SimpleQueue[Event | None]] = []
 
-    @property
-    def has_begun(self) -> bool:
-        return self._first is not None
-
-    def wait_for_begin(self, seconds: float) -> None:
-        self._begun.wait(seconds)
+    def wait_for_begin(self, seconds: float) -> bool:
+        """Wait until the turn has begun, or `seconds`. Whether it has."""
+        return self._begun.wait(seconds)
 
     def publish(self, event: Event) -> None:
         """Keep an event and hand it to every viewer. Called by the turn's own thread alone."""
@@ -41,27 +39,28 @@ class Broadcast:
             for viewer in self._viewers:
                 viewer.put(event)
 
+    def close(self) -> None:
+        """Nothing more will come. Viewers who have not seen the last event look elsewhere."""
+        with self._lock:
+            self._is_closed = True
+            self._begun.set()
+            for viewer in self._viewers:
+                viewer.put(None)
+
     def follow(self, after: Position) -> Iterator[Event | None]:
-        """Events after a position, to the last; None after each second without one."""
-        queue: SimpleQueue[Event] = SimpleQueue()
+        """Events after a position until the last or the close; None after each second without one."""
+        queue: SimpleQueue[Event | None] = SimpleQueue()
         with self._lock:
             missed = self._missed(after)
+            if self._is_closed:
+                queue.put(None)
             self._viewers.append(queue)
         try:
             for event in missed:
                 yield event
                 if event.is_last:
                     return
-            while True:
-                try:
-                    event = queue.get(timeout=1.0)
-                except Empty:
-                    yield None
-                    continue
-                if event.position > after:
-                    yield event
-                if event.is_last:
-                    return
+            yield from _from_queue(queue, after)
         finally:
             with self._lock:
                 self._viewers.remove(queue)
@@ -74,3 +73,18 @@ class Broadcast:
             self._pieces[:] = [text]
             missed.append(events.delta(text[seen:], self._length))
         return missed + [event for event in self._after_text if event.position > after]
+
+
+def _from_queue(queue: "SimpleQueue[Event | None]", after: Position) -> Iterator[Event | None]:
+    while True:
+        try:
+            event = queue.get(timeout=1.0)
+        except Empty:
+            yield None
+            continue
+        if event is None:
+            return
+        if event.position > after:
+            yield event
+        if event.is_last:
+            return

@@ -12,6 +12,8 @@ from typing import Any, cast
 import orjson
 import redis
 import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from chatbot.chat.events import Event, parse_position
 
@@ -19,7 +21,9 @@ log = structlog.get_logger(__name__)
 
 KEPT = 3600  # seconds
 LONGEST = 20_000  # entries a turn
-DOWN = 2.0  # seconds in which a Redis that did not answer is not asked again
+PATIENCE = 0.5  # seconds that a turn waits for Redis
+BLOCK = 1.0  # seconds that a viewer waits for the next event
+DOWN = 15.0  # seconds in which a Redis that did not answer is told nothing: viewers elsewhere read the database
 
 
 class RedisChannel:
@@ -28,7 +32,12 @@ class RedisChannel:
     is_shared = True
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=1, health_check_interval=30)
+        # No second tries: the library's own three, with their pauses, would hold a turn for ten seconds.
+        once = Retry(NoBackoff(), 0)
+        self._redis = redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once)
+        self._following = redis.Redis.from_url(
+            url, socket_timeout=BLOCK + 1, socket_connect_timeout=PATIENCE, retry=once, health_check_interval=30
+        )
         self._down_until = 0.0
 
     def publish(self, turn_id: str, event: Event) -> None:
@@ -49,7 +58,7 @@ class RedisChannel:
         last: bytes | str = "0"
         while True:
             try:
-                answer = self._redis.xread({_key(turn_id): last}, count=500, block=1000)
+                answer = self._following.xread({_key(turn_id): last}, count=500, block=int(BLOCK * 1000))
             except redis.RedisError:
                 time.sleep(0.5)
                 answer = []

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response, g, request
 
 from chatbot.chat.events import BEGINNING, Event, Position
 from chatbot.chat.live import Live
+from chatbot.chat.viewers import MOST_A_BROWSER, MOST_AN_ADDRESS
 from chatbot.db import db
+from chatbot.security import caller_address
 
 COMMENT_EVERY = 10  # seconds of silence; a proxy cuts an idle stream at 60, a caller may at 15
 
@@ -26,10 +28,24 @@ def frame(event: Event) -> bytes:
 
 
 def event_stream(live: Live, tenant_id: str, turn_id: str, after: Position = BEGINNING) -> Response:
-    """The turn as `text/event-stream`, from its start or after a position. The turn goes on when the caller leaves."""
+    """The turn as `text/event-stream`, from its start or after a position. The turn goes on when the caller leaves.
+
+    Raises Unavailable or RateLimited when there is no place for another viewer.
+    """
+    give_back = live.viewers.take_place(_groups())
     frames = _frames(live.follow(tenant_id, turn_id, after), request.environ.get("gunicorn.socket"))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(frames, mimetype="text/event-stream", headers=headers)
+    response = Response(frames, mimetype="text/event-stream", headers=headers)
+    response.call_on_close(give_back)
+    return response
+
+
+def _groups() -> dict[str, int]:
+    """What a viewer is counted by beside the whole: a browser and its address. A program's key is counted as a whole only."""
+    browser = g.get("browser")
+    if browser is None:
+        return {}
+    return {f"browser:{browser.id}": MOST_A_BROWSER, f"address:{caller_address()}": MOST_AN_ADDRESS}
 
 
 def _frames(followed: Iterator[Event | None], connection: socket.socket | None) -> Iterator[bytes]:
@@ -70,7 +86,15 @@ class Answer:
 
 
 def drain(live: Live, tenant_id: str, turn_id: str, seconds: float) -> Answer:
-    """Follow a turn to its end, or for `seconds`."""
+    """Follow a turn to its end, or for `seconds`. Raises Unavailable or RateLimited when there is no place for a viewer."""
+    give_back = live.viewers.take_place(_groups())
+    try:
+        return _drain(live, tenant_id, turn_id, seconds)
+    finally:
+        give_back()
+
+
+def _drain(live: Live, tenant_id: str, turn_id: str, seconds: float) -> Answer:
     answer, pieces = Answer(turn_id=turn_id), []
     until = time.monotonic() + seconds
     connection = request.environ.get("gunicorn.socket")

@@ -51,6 +51,7 @@ class Call:
     deadline: float
     idle: float
     reason: str | None = None
+    was_asked: bool = False  # the model has the whole question: from here on it may be paid for
     _stopping: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _cut: Callable[[], None] | None = None

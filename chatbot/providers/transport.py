@@ -82,7 +82,11 @@ class StreamTransport(httpx2.BaseTransport):
         for name, value in request.headers.raw:
             connection.putheader(name, value)
         connection.endheaders(body)
+        if call is not None:
+            call.was_asked = True
         answer = connection.getresponse()
+        if call is not None and answer.status >= 400:
+            call.was_asked = False  # a refusal costs nothing
         stream = RawBody(self, connection, answer, request, call, address)
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.getheaders()]
         return httpx2.Response(answer.status, headers=headers, stream=stream, request=request)

@@ -98,6 +98,43 @@ def test_retries_count_and_refusals_reach_no_model(world: World, model: ModelSer
     assert len(rows(world, LedgerEntry)) == MOST
 
 
+def test_a_message_sent_again_is_not_counted(world: World) -> None:
+    vera = from_address(world, "198.51.100.1")
+    vera.page()
+    headers = {"Idempotency-Key": "k"}
+    first = ask_api(vera.http, **headers)
+    statuses = [ask_api(vera.http, **headers).status_code for _ in range(MOST + 2)]
+    assert {first.status_code, *statuses} == {200}
+    statuses = [vera.post(script=True, message="Hi?", name="n1").status_code for _ in range(MOST + 2)]
+    assert set(statuses) == {200}
+    assert len(rows(world, Turn)) == 2
+
+
+def test_a_retry_sent_again_is_not_counted(world: World) -> None:
+    vera = from_address(world, "198.51.100.1")
+    turn = vera.ask("Hello?")[0].data["turn_id"]
+    with world.app.app_context(), across_tenants() as session:
+        session.get(Turn, turn).status = "failed"
+    statuses = [vera.post(f"/turns/{turn}/retry", script=True, name="r1").status_code for _ in range(MOST + 2)]
+    assert set(statuses) == {200}
+    assert len(rows(world, Turn)) == 2
+
+
+class TestOfKeys:
+    @pytest.fixture
+    def settings(self, model: ModelServer) -> dict[str, Any]:
+        return {"OPENAI_BASE_URL": model.base_url, "OPENAI_MODEL": "instant-5", "KEY_RATE_LIMIT": "2 per minute"}
+
+    def test_each_key_has_a_limit_of_its_own(self, world: World) -> None:
+        http = world.app.test_client()
+        calls = [http.get("/api/client/knowledge", headers=world.key()), ask_api(http, **world.key())]
+        assert [call.status_code for call in calls] == [200, 200]
+        for refused in (ask_api(http, **world.key()), http.get("/api/client/knowledge", headers=world.key())):
+            assert (refused.status_code, refused.get_json()["type"]) == (429, "urn:shaman:rate-limit")
+            assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        assert http.get("/api/client/knowledge", headers=world.key(OTHER)).status_code == 200
+
+
 # --- whose address -------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +221,35 @@ class TestIdempotency:
     def test_other_words_under_the_same_key_are_a_conflict(self, send: Callable[..., TestResponse]) -> None:
         assert send("k").status_code == 200
         assert send("k", "Something else").status_code == 409
+
+    def test_another_user_under_the_same_key_is_a_conflict(
+        self, world: World, send: Callable[..., TestResponse]
+    ) -> None:
+        assert send("k", user_id="ann").status_code == 200
+        assert [send("k", user_id="ben").status_code, send("k").status_code] == [409, 409]
+        assert send("k", user_id="ann").status_code == 200
+        assert len(rows(world, Turn)) == 1
+
+    def test_users_at_once_under_the_same_key_are_one_turn(
+        self, world: World, send: Callable[..., TestResponse]
+    ) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda n: send("k", user_id=f"user{n}").status_code, range(8)))
+        assert sorted(answers) == [200] + [409] * 7
+        assert len(rows(world, Turn)) == 1
+
+    def test_a_browsers_users_share_their_keys_too(self, world: World) -> None:
+        http = world.vera.http
+        http.get(f"/chat/{BAKERY}")
+        body, headers = {"message": "Hello?", "client": BAKERY}, {"Idempotency-Key": "k"}
+        users = ("ann", "ann", "ben")
+        answers = [http.post("/api/chat", json=body | {"user_id": user}, headers=headers) for user in users]
+        assert [answer.status_code for answer in answers] == [200, 200, 409]
+
+    def test_one_key_is_one_request_at_every_door(self, world: World, send: Callable[..., TestResponse]) -> None:
+        assert send("k").status_code == 200
+        pair, headers = {"question": "Do you deliver?", "answer": "Yes."}, world.key() | {"Idempotency-Key": "k"}
+        assert world.app.test_client().post("/api/client/knowledge", json=pair, headers=headers).status_code == 409
 
     def test_anothers_key_is_anothers(self, world: World, send: Callable[..., TestResponse]) -> None:
         mine, theirs = send("k"), send("k", slug=OTHER)
