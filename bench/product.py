@@ -34,6 +34,7 @@ class Installation:
             "OPENAI_BASE_URL": self.model_url,
             "OPENAI_MODEL": model,
             "CHAT_RATE_LIMIT": "1000000 per minute",
+            "KEY_RATE_LIMIT": "1000000 per minute",
         }
 
     def flask(self, *words: str) -> str:

@@ -1,9 +1,11 @@
 """Shaman: AI chat assistants for many small businesses, hosted by one operator. This page is its table of contents."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, has_request_context, request
 
 from chatbot import cli, health, home
 from chatbot.api import init_api
@@ -14,11 +16,12 @@ from chatbot.error_pages import init_errors
 from chatbot.extensions import babel, cors, csrf, limiter, login, migrate
 from chatbot.knowledge.setup import init_knowledge
 from chatbot.logs import init_logs
-from chatbot.pages import init_pages
+from chatbot.pages import OWN_LANGUAGE, choose_language, init_pages, languages
 from chatbot.security import init_security
 from chatbot.tenants.doors import init_doors
 
 PROJECT = Path(__file__).resolve().parent.parent
+TRANSLATIONS = PROJECT / "chatbot" / "translations"
 
 
 def create_app(**given: Any) -> Flask:
@@ -52,17 +55,30 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     app.config.update(
         RATELIMIT_STORAGE_URI=settings.REDIS_URL or "memory://",
         RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.REDIS_URL),
+        RATELIMIT_STORAGE_OPTIONS=_redis_patience() if settings.REDIS_URL else {},
         RATELIMIT_KEY_PREFIX="shaman",
-        BABEL_DEFAULT_LOCALE="en",
-        BABEL_TRANSLATION_DIRECTORIES=str(PROJECT / "chatbot" / "translations"),
+        BABEL_DEFAULT_LOCALE=OWN_LANGUAGE,
+        BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS),
     )
-    babel.init_app(app)
+    babel.init_app(app, locale_selector=partial(_language, languages(TRANSLATIONS)))
     csrf.init_app(app)
     limiter.init_app(app)
     login.init_app(app)
     login.user_loader(_load_account)
     cors.init_app(app, resources={r"/api/*": {"origins": settings.CORS_ORIGINS}})
     migrate.init_app(app, db, directory=str(PROJECT / "chatbot" / "migrations"))
+
+
+def _redis_patience() -> dict[str, Any]:
+    """A Redis that is silent is away: without these the limits would wait for it, instead of counting in memory."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+
+
+def _language(spoken: Sequence[str]) -> str:
+    return choose_language(request.accept_languages if has_request_context() else (), spoken)
 
 
 def _load_account(account_id: str) -> Any:

@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     ANSWER_LIMIT: int = Field(default=200_000, ge=1000, le=5_000_000)
 
     CHAT_RATE_LIMIT: Annotated[str, AfterValidator(_rate)] = "5 per minute"
+    KEY_RATE_LIMIT: Annotated[str, AfterValidator(_rate)] = "6000 per minute"
     DEFAULT_CLIENT: str | None = None
     JWT_EXPIRE_MINUTES: int = Field(default=30, ge=1, le=1440)
     CORS_ORIGINS: CommaList = []

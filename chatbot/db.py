@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, event
+from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, Executable, Insert, event, func
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import QueuePool
 
 from chatbot.config import BadSetting, Settings
@@ -177,12 +178,24 @@ def listen_sqlite(engine: Engine) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA cache_size=-8000")
+        connection.create_function("casefold", 1, _casefold, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A deferred BEGIN that writes later fails with 'database is locked' whatever the time-out.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _casefold(text: str | None) -> str | None:
+    return text.casefold() if isinstance(text, str) else text
+
+
+def holds(column: ColumnElement[Any] | InstrumentedAttribute[Any], words: str) -> ColumnElement[bool]:
+    """Whether a text column holds `words`, in any alphabet's big or small letters (SQLite's own know A to Z alone)."""
+    if db.engine.dialect.name == "sqlite":
+        return func.casefold(column).contains(words.casefold(), autoescape=True)
+    return column.icontains(words, autoescape=True)
 
 
 class _State:

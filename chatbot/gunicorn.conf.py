@@ -9,8 +9,11 @@ import gc
 import signal
 from typing import Any
 
+from gunicorn import glogging
+
 from chatbot.background import Background
 from chatbot.config import load_settings
+from chatbot.logs import server_formatter
 
 _settings = load_settings()
 _host = f"[{_settings.HOST}]" if ":" in _settings.HOST else _settings.HOST
@@ -32,6 +35,16 @@ preload_app = False  # threads, the writer and database connections belong to th
 control_socket_disable = True
 accesslog = None  # the application writes one structured line per request
 loglevel = "warning"
+
+
+class logger_class(glogging.Logger):  # noqa: N801  gunicorn's name for it
+    """gunicorn's own log in the form of ours, without what a request said."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        form = server_formatter()
+        for handler in self.error_log.handlers:
+            handler.setFormatter(form)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -15,8 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from chatbot.db import db
 from chatbot.errors import Unavailable
 from chatbot.extensions import limiter
+from chatbot.jobs import are_waiting
 
 blueprint = Blueprint("health", __name__)
+NOBODY_WORKS = "background jobs have waited for more than five minutes: with REDIS_URL set, `flask work` runs them"
 ALWAYS = ("health.alive", "health.ready", "static")  # answered whatever the database is like
 
 
@@ -42,11 +44,13 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 @limiter.exempt
 def ready() -> tuple[Response, int]:
-    """200 when the database answers and its schema is this program's; 503 with what is missing otherwise."""
+    """200 when the database answers, its schema is this program's and jobs are taken; 503 with what is missing otherwise."""
     problem = database_problem(current_app)
     if problem:
         return jsonify(status="not ready", database=problem, detail=newer_schema(current_app) or problem), 503
-    return jsonify(status="ready", database="ok"), 200
+    if are_waiting():
+        return jsonify(status="not ready", database="ok", jobs="waiting", detail=NOBODY_WORKS), 503
+    return jsonify(status="ready", database="ok", jobs="ok"), 200
 
 
 def database_problem(app: Flask) -> str | None:

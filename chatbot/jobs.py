@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import structlog
 from flask import Flask, current_app
-from sqlalchemy import JSON, Index, String, Text, select, text, update
+from sqlalchemy import JSON, ColumnElement, Index, Select, String, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatbot.db import across_tenants, as_tenant, db
@@ -24,9 +24,11 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=60)
 TRIES = 5
 SWEEP_EVERY = 30.0  # seconds
+OVERDUE = timedelta(minutes=5)
 Handler = Callable[..., None]
 handlers: dict[str, Handler] = {}
 sweepers: list[Callable[[], int]] = []
+_served: dict[str, str] = {}  # a worker's last tenant: the next in the circle comes first
 
 
 class Job(NamesTenant):
@@ -86,11 +88,15 @@ def enqueue(kind: str, *, delay: timedelta = timedelta(0), **payload: Any) -> Jo
 
 
 def run_next(owner: str) -> bool:
-    """Lease the job that is due longest and do it. False when none is due."""
+    """Lease a due job and do it: clients take turns, and of one client the job due longest goes first. False when none is due.
+
+    One client's import of hundreds of files thus holds up another's single page for one job, and not for all.
+    """
     leased = _lease(owner)
     if leased is None:
         return False
     job_id, kind, tenant_id, payload, tries = leased
+    _served[owner] = tenant_id or ""
     keeper = _LeaseKeeper(job_id, owner)
     try:
         with keeper:
@@ -112,7 +118,7 @@ def _do(kind: str, tenant_id: str | None, payload: dict[str, Any]) -> None:
 
 
 def _lease(owner: str) -> tuple[str, str, str | None, dict[str, Any], int] | None:
-    due = select(Job).where(Job.status == "queued", Job.run_at <= now()).order_by(Job.run_at).limit(1)
+    due = _due().order_by(*_in_turn(_served.get(owner, "")), Job.run_at).limit(1)
     with across_tenants(writes=False) as session:  # an idle queue takes no write lock
         if session.scalar(due) is None:
             return None
@@ -126,6 +132,16 @@ def _lease(owner: str) -> tuple[str, str, str | None, dict[str, Any], int] | Non
             return job.id, job.kind, job.tenant_id, job.payload, job.tries
         job.status, job.error = "dead", job.error or "WorkerDied"  # it took its worker down with it, each time
     return _lease(owner)
+
+
+def _due() -> Select[Job]:
+    return select(Job).where(Job.status == "queued", Job.run_at <= now())
+
+
+def _in_turn(last: str) -> tuple[ColumnElement[Any], ...]:
+    """The order in which clients are served: by id, in a circle that goes on after the `last` one."""
+    tenant = func.coalesce(Job.tenant_id, "")
+    return tenant <= last, tenant
 
 
 def _renew(job_id: str, owner: str) -> None:
@@ -191,7 +207,7 @@ class JobThread:
             try:
                 with self._app.app_context():
                     busy = run_next(self._owner)
-                    if not busy and time.monotonic() - swept > SWEEP_EVERY:
+                    if time.monotonic() - swept > SWEEP_EVERY:  # a queue that never empties is swept as well
                         swept = time.monotonic()
                         sweep()
             except Exception as error:  # the database is away: try again later
@@ -201,8 +217,14 @@ class JobThread:
                 self._stopping.wait(self._pause)
 
 
-def counts() -> dict[str, int]:
-    """How many jobs are queued and dead, for the health page."""
-    with across_tenants(writes=False) as session:
-        rows = session.execute(select(Job.status, db.func.count(Job.id)).group_by(Job.status)).all()
-    return {"queued": 0, "dead": 0} | dict(rows)
+def are_waiting() -> bool:
+    """Whether jobs are not being taken: one has been due for OVERDUE, and nobody is at work on any."""
+    for pause in (0.0, 0.3):  # a worker with a long queue is between two jobs now and then, but not twice
+        time.sleep(pause)
+        queued = select(Job.id).where(Job.status == "queued").limit(1)
+        with across_tenants(writes=False) as session:
+            if session.scalar(queued.where(Job.run_at < now() - OVERDUE)) is None:
+                return False
+            if session.scalar(queued.where(Job.run_at > now(), Job.lease_owner.is_not(None))) is not None:
+                return False
+    return True

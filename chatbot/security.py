@@ -1,4 +1,4 @@
-"""What keeps a request honest: headers and CSP, whose address it came from, secrets at rest."""
+"""What keeps a request honest: headers and CSP, the cookies' names, whose address it came from."""
 
 import ipaddress
 import re

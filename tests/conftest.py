@@ -93,7 +93,8 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def app(database: dict[str, str], settings: dict[str, Any], tmp_path: Path) -> Iterator[Flask]:
-    given = {"INSTANCE": str(tmp_path), "CHAT_RATE_LIMIT": "1000 per minute"} | database | settings
+    rates = {"CHAT_RATE_LIMIT": "1000 per minute", "KEY_RATE_LIMIT": "100000 per minute"}
+    given = {"INSTANCE": str(tmp_path)} | rates | database | settings
     app = create_app(**given)
     app.config["TESTING"] = True
     yield app

@@ -91,7 +91,13 @@ def test_key_create_prints_the_key_once_alone_on_the_last_line(app: Flask, runne
     assert head == "shm" and len(secret) >= 40
     with app.app_context(), across_tenants(writes=False) as session:
         [row] = session.scalars(select(ApiKey))
-        assert (row.id, row.tenant_id, row.name, row.scopes, row.last_four) == (id_, bakery, "shop", ["chat", "read"], secret[-4:])
+        assert (row.id, row.tenant_id, row.name, row.scopes, row.last_four) == (
+            id_,
+            bakery,
+            "shop",
+            ["chat", "read"],
+            secret[-4:],
+        )
         assert secret not in str(vars(row))
     answer = app.test_client().get("/api/client/search?q=x", headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == 200
@@ -126,7 +132,7 @@ def test_account_create(app: Flask, runner: FlaskCliRunner, bakery: str) -> None
         [account], [membership] = session.scalars(select(Account)), session.scalars(select(Membership))
         assert (account.email, account.name, account.is_platform_admin) == ("ada@bakery.example", "Ada", False)
         assert (membership.tenant_id, membership.account_id, membership.role) == (bakery, account.id, "admin")
-        assert PasswordHasher().verify(account.password_hash, "correct horse battery")
+        assert PasswordHasher().verify(account.password_hash or "", "correct horse battery")
 
 
 def test_account_create_refuses(app: Flask, runner: FlaskCliRunner, bakery: str) -> None:
@@ -186,7 +192,9 @@ def test_without_a_schema_commands_say_what_to_do(words: list[str], tmp_path: Pa
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
 def test_without_a_database_commands_say_so(words: list[str], tmp_path: Path) -> None:
-    app = create_app(INSTANCE=str(tmp_path), LOG_LEVEL="CRITICAL", DATABASE_URL="postgresql+psycopg://x:hunter2@127.0.0.1:1/x")
+    app = create_app(
+        INSTANCE=str(tmp_path), LOG_LEVEL="CRITICAL", DATABASE_URL="postgresql+psycopg://x:hunter2@127.0.0.1:1/x"
+    )
     line = refused(app.test_cli_runner(), *words)
     assert "connection" in line and "hunter2" not in line
 

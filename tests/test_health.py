@@ -4,8 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import NullPool, create_engine, text
 
-from chatbot import create_app
+from chatbot import create_app, jobs
 from chatbot.background import BOOT_FAILED, Background
-from chatbot.db import db
+from chatbot.db import across_tenants, as_tenant, db
 from tests.rows import insert_one_of_each
 from tests.test_migrations import HEAD
 from tests.world import BAKERY, World
@@ -45,7 +47,10 @@ def rows_of(app: Flask) -> list[Any]:
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT set_config('app.tenant', '*', false)"))
-        return [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in ("visitor", "turn", "job", "tenant")]
+        return [
+            connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
+            for table in ("visitor", "turn", "job", "tenant")
+        ]
 
 
 # --- asked from outside ---------------------------------------------------------------------------------------------
@@ -54,7 +59,22 @@ def rows_of(app: Flask) -> list[Any]:
 def test_alive_and_ready(app: Flask) -> None:
     client = app.test_client()
     assert (client.get("/healthz").status_code, client.get("/healthz").json) == (200, {"status": "alive"})
-    assert (client.get("/readyz").status_code, client.get("/readyz").json) == (200, {"status": "ready", "database": "ok"})
+    assert (client.get("/readyz").status_code, client.get("/readyz").json) == (
+        200,
+        {"status": "ready", "database": "ok", "jobs": "ok"},
+    )
+
+
+def test_it_is_not_ready_while_nobody_takes_jobs(app: Flask, world: World) -> None:
+    def put(minutes_ago: int, worker: str | None = None) -> Any:
+        with app.app_context(), as_tenant(world.ids[BAKERY]):
+            jobs.enqueue("read_source", delay=timedelta(minutes=-minutes_ago)).lease_owner = worker
+        return app.test_client().get("/readyz")
+
+    assert put(2).status_code == 200
+    waiting = put(6)
+    assert (waiting.status_code, waiting.get_json()["jobs"]) == (503, "waiting")
+    assert put(-1, "somebody at work").status_code == 200, "a long queue is no fault while it is worked on"
 
 
 def test_they_tell_nothing_of_clients(app: Flask) -> None:
@@ -68,11 +88,13 @@ def test_they_tell_nothing_of_clients(app: Flask) -> None:
 
 
 def test_without_its_database_it_is_alive_and_not_ready(tmp_path: Path) -> None:
-    app = create_app(INSTANCE=str(tmp_path), LOG_LEVEL="CRITICAL", DATABASE_URL="postgresql+psycopg://x:hunter2@127.0.0.1:1/x")
+    app = create_app(
+        INSTANCE=str(tmp_path), LOG_LEVEL="CRITICAL", DATABASE_URL="postgresql+psycopg://x:hunter2@127.0.0.1:1/x"
+    )
     client = app.test_client()
     assert client.get("/healthz").status_code == 200
     ready, page = client.get("/readyz"), client.get(f"/chat/{BAKERY}", headers={"Accept": "text/html"})
-    assert (ready.status_code, ready.json["database"]) == (503, "unreachable")
+    assert (ready.status_code, ready.get_json()["database"]) == (503, "unreachable")
     assert page.status_code == 503 and page.headers["Retry-After"] == "5" and page.mimetype == "text/html"
     problem = client.post("/api/chat", json={"message": "x"})
     assert problem.status_code == 503 and problem.mimetype == "application/problem+json"
@@ -95,11 +117,13 @@ def asked(world: World) -> list[int]:
 
 
 @pytest.mark.parametrize(("revision", "said"), [(None, "migrating"), (NEWER, "newer schema")])
-def test_on_another_schema_nothing_is_served_or_written(revision: str | None, said: str, world: World, stamp: Stamp) -> None:
+def test_on_another_schema_nothing_is_served_or_written(
+    revision: str | None, said: str, world: World, stamp: Stamp
+) -> None:
     before = rows_of(world.app)
     stamp(revision)
     ready = world.app.test_client().get("/readyz")
-    assert (ready.status_code, ready.json["database"]) == (503, said)
+    assert (ready.status_code, ready.get_json()["database"]) == (503, said)
     assert asked(world) == [503] * 5 and rows_of(world.app) == before
     assert world.app.test_client().get("/healthz").status_code == 200
     page = world.app.test_client().get(f"/chat/{BAKERY}", headers={"Accept": "text/html"})
@@ -111,7 +135,7 @@ def test_on_another_schema_nothing_is_served_or_written(revision: str | None, sa
 
 def test_both_versions_are_named(app: Flask, stamp: Stamp) -> None:
     stamp(NEWER)
-    detail = app.test_client().get("/readyz").json["detail"]
+    detail = app.test_client().get("/readyz").get_json()["detail"]
     assert NEWER in detail and HEAD in detail
 
 
@@ -122,15 +146,22 @@ def test_a_server_refuses_a_newer_schema(app: Flask, stamp: Stamp) -> None:
     assert refused.value.code == BOOT_FAILED
 
 
-def test_a_server_waits_for_its_schema_and_then_begins(app: Flask, stamp: Stamp, wait: Callable[..., None]) -> None:
+def test_a_server_waits_for_its_schema_and_then_begins(
+    app: Flask, stamp: Stamp, monkeypatch: pytest.MonkeyPatch, wait: Callable[..., None]
+) -> None:
+    done: list[int] = []
+    monkeypatch.setitem(jobs.handlers, "note", lambda: done.append(1))
+    with app.app_context(), across_tenants():
+        jobs.enqueue("note")
     stamp(None)
-    background, live = Background(app), app.extensions["shaman_live"]
+    background = Background(app)
     background.start()
     time.sleep(0.3)
-    assert live._keeper is None
+    assert done == []
     stamp(HEAD)
-    wait(lambda: live._keeper is not None)
+    wait(lambda: done == [1])
     background.end()
+    wait(lambda: not {"jobs", "begin"} & {thread.name for thread in threading.enumerate()})
 
 
 def test_commands_refuse_a_newer_schema(app: Flask, stamp: Stamp) -> None:

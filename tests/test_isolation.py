@@ -18,7 +18,7 @@ import pytest
 from flask import Flask
 from flask_wtf import FlaskForm
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 import chatbot.api.chat
@@ -84,9 +84,9 @@ class Caller:
     def begin(self, message: str) -> str:
         """A turn that speaks and doesn't end. Returns its id."""
         answer = self.post(message=message)
-        turn: str = read_events(next(iter(answer.response)))[0].data["turn_id"]
+        first: Any = next(iter(answer.response))
         answer.close()
-        return turn
+        return str(read_events(first)[0].data["turn_id"])
 
     def call(self, path: str, **given: Any) -> TestResponse:
         return self.open("/api" + path, **given)
@@ -239,6 +239,7 @@ PROBES = [
 NO_IDS = {
     "slug": "the client's public name: it says whose door this is",
     "filename": "a file of the product's own",
+    "version": "of the product's own files",
     "MessageForm.message": "words",
     "MessageForm.name": "the browser's own name for its message, within one visitor: test_a_name_is_its_visitors_own",
     "NameForm.name": "likewise",
@@ -257,7 +258,7 @@ NO_IDS = {
     "?client": "a slug",
     "?file": "bytes to be read",
     "Last-Event-ID": "a place in an answer: test_a_running_answer_is_heard_by_its_owner_alone",
-    "Idempotency-Key": "a name within one visitor: test_a_name_is_its_visitors_own",
+    "Idempotency-Key": "a name within one key or browser: test_a_name_is_its_visitors_own",
     "Authorization": "a key: who calls",
 }
 
@@ -292,7 +293,7 @@ def read_by(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         source, first = ast.unparse(node.func), node.args[0]
         if re.fullmatch(r"request\.(args|form|values|headers|files)\.(get|getlist)", source):
-            value = first.value if isinstance(first, ast.Constant) else ast.unparse(first)
+            value = str(first.value) if isinstance(first, ast.Constant) else ast.unparse(first)
             yield f"{'' if 'headers' in source else '?'}{value}"
 
 
@@ -527,7 +528,7 @@ def test_a_forged_or_foreign_cookie_is_another_browser(people: Cast) -> None:
 
 
 def test_a_name_is_its_visitors_own(people: Cast) -> None:
-    """The same name, or Idempotency-Key, from another visitor is another turn."""
+    """The same name from another visitor, or Idempotency-Key from another caller, is another turn."""
     names = {"name": "the-same-name", "message": "say CNRY-answer"}
     by_form = {
         who.name: read_events(who.post(**names).get_data())[0].data["turn_id"]
@@ -537,8 +538,9 @@ def test_a_name_is_its_visitors_own(people: Cast) -> None:
     headers, body = {"Idempotency-Key": "the-same-key"}, {"message": "say CNRY-answer"}
     callers = (people.program, people.colleague, people.outsider)
     turns = [who.call("/chat", method="POST", json=body, headers=headers).get_json()["turn_id"] for who in callers]
+    assert len(set(turns)) == 3
     other_user = people.program.call("/chat", method="POST", json=body | {"user_id": "ada"}, headers=headers)
-    assert len({*turns, other_user.get_json()["turn_id"]}) == 4
+    assert other_user.status_code == 409 and turns[0] not in other_user.get_data(as_text=True)
     again = people.program.call("/chat", method="POST", json=body, headers=headers).get_json()
     assert again["turn_id"] == turns[0]
 
@@ -595,11 +597,15 @@ def test_a_browsers_user_ids_stay_under_its_cookie(people: Cast) -> None:
 
 
 def test_a_key_reaches_its_own_client_alone(people: Cast) -> None:
-    """A key with another client's slug: the answer is its own client's."""
-    answer = people.outsider.call("/chat", method="POST", json={"message": "say x", "client": BAKERY})
+    """A key with another client's short name finds what it would find with one that never was."""
+    other, none = (
+        people.outsider.call("/chat", method="POST", json={"message": "say x", "client": slug})
+        for slug in (BAKERY, "never-was")
+    )
+    assert other.status_code == 404 and outcome(other) == outcome(none)
+    own = people.outsider.call("/chat", method="POST", json={"message": "say x", "client": OTHER})
     with people.world.app.app_context(), across_tenants(writes=False) as session:
-        assert session.get(Turn, answer.get_json()["turn_id"]).tenant_id == people.world.ids[OTHER]
-        assert session.scalar(select(func.count(Turn.id)).where(Turn.tenant_id == people.world.ids[BAKERY])) == 0
+        assert session.scalars(select(Turn.tenant_id)).all() == [people.world.ids[OTHER]] and own.status_code == 200
 
 
 def test_lists_show_ones_own(people: Cast) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from chatbot import jobs
 from chatbot.db import across_tenants, as_tenant, db
-from chatbot.jobs import TRIES, Job, JobThread, counts, enqueue, run_next
+from chatbot.jobs import TRIES, Job, JobThread, enqueue, run_next
 from chatbot.tenancy import now
 from chatbot.tenants.clients import create_client, delete_client
 
@@ -120,6 +120,28 @@ def test_the_job_due_longest_goes_first(tenant_id: str, done: list[Any]) -> None
     assert [payload["number"] for _, payload in done] == [1, 2, 3]
 
 
+def test_clients_take_turns(tenant_id: str, done: list[Any]) -> None:
+    others = [create_client(name, name).id for name in ("florist", "grocer")]
+    for owner in [tenant_id] * 4 + others:
+        put(owner)
+    while run_next("one"):
+        pass
+    assert {owner for owner, _ in done[:3]} == {tenant_id, *others} and len(done) == 6
+
+
+def test_a_queue_that_never_empties_is_swept(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, wait: Callable[..., None]
+) -> None:
+    swept: list[int] = []
+    monkeypatch.setattr(jobs, "run_next", lambda owner: True)
+    monkeypatch.setattr(jobs, "sweepers", [lambda: swept.append(1) or 1])
+    thread = JobThread(app)
+    thread.start()
+    wait(lambda: bool(swept))
+    thread.stop()
+    wait(lambda: "jobs" not in {running.name for running in threading.enumerate()})
+
+
 def test_a_job_goes_with_its_client(tenant_id: str, done: list[Any]) -> None:
     put(tenant_id)
     delete_client("bakery")
@@ -142,7 +164,7 @@ def test_a_job_that_fails_comes_back_with_a_growing_pause_and_ends_dead(tenant_i
     assert [round(pause) for pause in pauses] == [2, 4, 8, 16, 32]
     make_due()
     assert not run_next("one") and len(failing) == TRIES
-    assert (all_jobs()[0].status, counts()) == ("dead", {"queued": 0, "dead": 1})
+    assert [job.status for job in all_jobs()] == ["dead"]
 
 
 def test_what_a_failed_job_wrote_is_rolled_back(tenant_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,10 +360,3 @@ def test_flask_work_ends_its_job_before_it_stops(
     wait(lambda: noted(notes) == ["begun"], 30)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0 and noted(notes) == ["begun", "done"] and all_jobs() == []
-
-
-def test_counts(tenant_id: str) -> None:
-    assert counts() == {"queued": 0, "dead": 0}
-    put(tenant_id)
-    with across_tenants(writes=False) as session:
-        assert session.scalar(select(func.count(Job.id))) == counts()["queued"] == 1

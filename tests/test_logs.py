@@ -167,7 +167,7 @@ def test_what_libraries_log_has_the_same_form(written: Callable[[], list[str]], 
     try:
         raise ValueError("CNRY-words")
     except ValueError:
-        logging.getLogger("sqlalchemy.pool").error("broke\r\n\x1b[31m%s", "x", exc_info=True)
+        logging.getLogger("sqlalchemy.pool").exception("broke\r\n\x1b[31m%s", "x")
     logging.getLogger("somebody").info("not at this level")
     [record] = records(written())
     assert (record["event"], record["level"]) == ("broke\r\n\x1b[31mx", "error")

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -74,7 +75,11 @@ class Place:
     def schema(self) -> list[Any]:
         """Everything the database knows of its tables, keys, indexes, policies and rights."""
         with self.owner() as connection:
-            return sorted(tuple(map(str, row)) for query in SCHEMA[connection.dialect.name] for row in connection.execute(text(query)))
+            return sorted(
+                tuple(map(str, row))
+                for query in SCHEMA[connection.dialect.name]
+                for row in connection.execute(text(query))
+            )
 
     def extended(self, body: str, name: str = "9001") -> "Place":
         """The same database with one more migration: `body` is what its upgrade does."""
@@ -94,7 +99,9 @@ class Place:
         """`flask …` in a process of its own."""
         command = [sys.executable, "-m", "flask", *words]
         given = os.environ | self.settings | {"FLASK_APP": "chatbot"}
-        return subprocess.Popen(command, cwd=ROOT, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def upgrading(self) -> "subprocess.Popen[str]":
         return self.command("db", "upgrade", "-d", str(self.migrations))
@@ -103,7 +110,7 @@ class Place:
 SCHEMA = {
     "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"],
     "postgresql": [
-        "SELECT table_name, column_name, data_type, is_nullable, column_default, character_maximum_length, generation_expression"
+        "SELECT table_name, column_name, data_type, is_nullable, character_maximum_length, generation_expression"  # noqa: ISC004
         " FROM information_schema.columns WHERE table_schema = 'public'",
         "SELECT indexname, indexdef, '' FROM pg_indexes WHERE schemaname = 'public'",
         "SELECT conname, conrelid::regclass, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
@@ -136,7 +143,7 @@ def database_of_its_own() -> Iterator[dict[str, str]]:
     name = f"shaman_moved_{new_id()}"
     engine = create_engine(owner, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\''))
+        connection.execute(text(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'"))
     try:
         yield {
             variable: urlunsplit(urlsplit(need(f"TEST_{variable}", "PostgreSQL"))._replace(path=f"/{name}"))
@@ -180,11 +187,11 @@ def test_each_step_keeps_every_row(place: Place) -> None:
     """Up revision by revision with a new client's rows in every table at each, down likewise, and up again."""
     schemas = {}
     for revision in REVISIONS:
-        kept(place, lambda to=revision: place.move(upgrade, to))
+        kept(place, partial(place.move, upgrade, revision))
         place.fill(f"at-{revision}")
         schemas[revision] = place.schema()
     for revision in REVISIONS[-2::-1]:
-        kept(place, lambda to=revision: place.move(downgrade, to))
+        kept(place, partial(place.move, downgrade, revision))
         assert place.schema() == schemas[revision]
         place.fill(f"back-at-{revision}")
     kept(place, lambda: place.move(upgrade, "head"))
@@ -238,7 +245,9 @@ def test_rebuilding_a_parent_keeps_its_children(place: Place) -> None:
     kept(place, lambda: place.extended(REBUILD).move(upgrade, "head"))
     with place.owner() as connection:
         assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
-        assert "motto" in {column.name for table in tables(connection) if table.name == "tenant" for column in table.columns}
+        assert "motto" in {
+            column.name for table in tables(connection) if table.name == "tenant" for column in table.columns
+        }
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)

@@ -1,5 +1,6 @@
 """`make run` after its libraries: from an empty folder to an address that answers."""
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -29,9 +31,10 @@ def environment(instance: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(instance: Path):
+def serving(instance: Path, stderr: IO[str] | None = None, **settings: str):
     """A running server, and what it said until it printed its address."""
-    server = subprocess.Popen(COMMAND, cwd=ROOT, env=environment(instance), stdout=subprocess.PIPE, text=True)
+    given = environment(instance, **settings)
+    server = subprocess.Popen(COMMAND, cwd=ROOT, env=given, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert server.stdout
     said = ""
     try:
@@ -93,6 +96,26 @@ def test_it_stops_cleanly(instance, sign):
     with serving(instance[0]) as (server, _):
         server.send_signal(sign)
         assert server.wait(timeout=50) == 0
+
+
+def sent(said: str, request: bytes) -> socket.socket:
+    """A connection on which `request` was sent."""
+    host, port = address(said).split("/")[2].split(":")
+    line = socket.create_connection((host, int(port)), timeout=30)
+    line.sendall(request)
+    return line
+
+
+def test_what_the_server_itself_logs_has_our_form_and_nobodys_words(instance, tmp_path):
+    bad = (b"GET /?CNRY=1\r\n\r\n", b"GET /?CNRY=1 HTTP/1.1\r\nCNRY CNRY: 1\r\n\r\n", b"CNRY{} / HTTP/1.1\r\n\r\n")
+    with (tmp_path / "log").open("w") as log, serving(instance[0], log) as (_, said):
+        for request in bad:
+            with sent(said, request) as line:
+                assert line.recv(100).startswith(b"HTTP/1.1 4")
+    lines = (tmp_path / "log").read_text().splitlines()
+    refused = [record for record in map(json.loads, lines) if record["event"].startswith("Invalid request from ip")]
+    assert len(refused) == len(bad) and {record["level"] for record in refused} == {"warning"}
+    assert not [line for line in lines if "CNRY" in line or "127.0.0.1" in line]
 
 
 def test_a_taken_port_is_one_line(tmp_path):

@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from chatbot.accounts.models import Account, Membership
-from chatbot.db import across_tenants
+from chatbot.db import across_tenants, db
 from chatbot.errors import Conflict, Invalid
 from chatbot.tenants.clients import find_client
 
@@ -37,3 +37,9 @@ def create_account(
         if slug:
             session.add(Membership(tenant_id=find_client(slug).id, account_id=account.id, role=role))
     return account
+
+
+def is_member(account_id: str) -> bool:
+    """Whether the account belongs to the session's tenant, in whatever role."""
+    own = select(Membership.id).where(Membership.account_id == account_id)
+    return db.session.scalar(own.limit(1)) is not None

@@ -7,11 +7,13 @@ from flask_babel import gettext as _
 
 from chatbot.api import blueprint
 from chatbot.api.once import once
-from chatbot.api.schema import Body, page_args, read_body
+from chatbot.api.schema import Body, page_args, read_body, refuse_unknown
 from chatbot.db import db, read
 from chatbot.errors import Invalid, WrongType
 from chatbot.knowledge.found import Found
 from chatbot.knowledge.models import Source
+from chatbot.knowledge.parsing import ANSWER as ANSWER_CHARACTERS
+from chatbot.knowledge.parsing import QUESTION as QUESTION_CHARACTERS
 from chatbot.knowledge.search import knowledge_version, search
 from chatbot.knowledge.sources import FILE_BYTES, add_file, add_pair, delete_source, find_source, list_sources
 from chatbot.tenants.doors import key_required
@@ -28,7 +30,7 @@ class SourceBody(Body):
 
 
 @blueprint.post("/client/knowledge")
-@key_required("manage")
+@key_required("manage", longest_text=QUESTION_CHARACTERS + ANSWER_CHARACTERS, file_bytes=FILE_BYTES)
 @once
 def add_knowledge() -> tuple[Response, int]:
     source = _from_upload() if request.mimetype == "multipart/form-data" else _from_json()
@@ -67,10 +69,7 @@ def search_knowledge() -> Response:
 
 
 def _from_upload() -> Source:
-    request.max_content_length = FILE_BYTES + (64 << 10)  # and what multipart puts around it
-    unknown = sorted((request.form.keys() | request.files.keys()) - {"file"})
-    if unknown:
-        raise Invalid(errors={name: _("This field is not known.") for name in unknown})
+    refuse_unknown((request.form.keys() | request.files.keys()) - {"file"})
     files = request.files.getlist("file")
     if len(files) != 1:
         raise Invalid(errors={"file": _("Send one file in the field “file”.")})

@@ -14,8 +14,9 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from chatbot.db import db
+from chatbot.db import across_tenants, db
 from chatbot.errors import Conflict, Invalid
+from chatbot.jobs import sweeps
 from chatbot.tenancy import now
 from chatbot.tenants.models import IdempotencyRecord
 
@@ -25,14 +26,14 @@ LONGEST = 255
 
 
 def idempotency_key() -> str | None:
-    """The caller's key for this request, hashed. Raises Invalid for an empty or overlong one."""
+    """The caller's key for this request, as it is stored: `key:<its hash>`. Raises Invalid for an empty or overlong one."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not key.strip() or len(key) > LONGEST:
         words = _("Give an Idempotency-Key of 1 to %(n)s characters.", n=LONGEST)
         raise Invalid(words, errors={"Idempotency-Key": words})
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return "key:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def once(view: View) -> View:
@@ -76,11 +77,23 @@ def _add(record: IdempotencyRecord) -> bool:
     return True
 
 
+@sweeps
+def forget_answers() -> int:
+    """Delete what is older than KEPT, of clients that don't call any more too. Returns how many answers."""
+    old = IdempotencyRecord.created_at <= now() - KEPT
+    with across_tenants(writes=False) as session:
+        if session.scalar(select(IdempotencyRecord.id).where(old).limit(1)) is None:
+            return 0
+    with across_tenants() as session:
+        done: Any = session.execute(delete(IdempotencyRecord).where(old).execution_options(synchronize_session=False))
+        return int(done.rowcount)
+
+
 def _again(known: IdempotencyRecord | None, fingerprint: str) -> Response:
+    if known is not None and known.fingerprint != fingerprint:
+        raise Conflict(_("Another request was sent under this Idempotency-Key."))
     if known is None or known.answer is None:
         raise Conflict(_("The same request is being answered right now."), retry_after=1)
-    if known.fingerprint != fingerprint:
-        raise Conflict(_("Another request was sent under this Idempotency-Key."))
     response = jsonify(known.answer)
     response.status_code = known.status or 200
     return response

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from chatbot.chat import store
 from chatbot.chat.models import OPEN, Conversation, Message, Turn, Visitor
-from chatbot.db import Unit, db, write
+from chatbot.db import Unit, db, holds, write
 from chatbot.errors import NotFound
 
 MESSAGES_A_PAGE = 40
@@ -128,10 +128,10 @@ def list_conversations(subject: str, words: str = "", page: int = 1) -> Conversa
 
 
 def _holds(words: str) -> ColumnElement[bool]:
-    said = select(Message.conversation_id).where(Message.content.icontains(words, autoescape=True))
+    said = select(Message.conversation_id).where(holds(Message.content, words))
     return or_(
-        Conversation.title.icontains(words, autoescape=True),
-        Conversation.first_line.icontains(words, autoescape=True),
+        holds(Conversation.title, words),
+        holds(Conversation.first_line, words),
         Conversation.id.in_(said.where(Message.conversation_id == Conversation.id)),
     )
 
@@ -140,10 +140,10 @@ def load(tenant_id: str, subject: str, conversation_id: str) -> None:
     """Make one of the visitor's conversations the current one. Raises NotFound."""
 
     def work(unit: Unit) -> None:
-        visitor_id, _current = store.visitor(unit, subject)
-        if store.conversation(unit, conversation_id, visitor_id) is None:
+        found = store.find_visitor(unit, subject)
+        if found is None or store.conversation(unit, conversation_id, found[0]) is None:
             raise NotFound()
-        store.make_current(unit, visitor_id, conversation_id)
+        store.make_current(unit, found[0], conversation_id)
 
     write(tenant_id, work)
 
@@ -152,8 +152,8 @@ def start_fresh(tenant_id: str, subject: str) -> None:
     """Leave the current conversation: the next message begins a new one."""
 
     def work(unit: Unit) -> None:
-        visitor_id, current = store.visitor(unit, subject)
-        if current is not None:
-            store.make_current(unit, visitor_id, None)
+        found = store.find_visitor(unit, subject)
+        if found is not None and found[1] is not None:
+            store.make_current(unit, found[0], None)
 
     write(tenant_id, work)

@@ -1,20 +1,19 @@
 """Who is chatting: the browser of a signed cookie, or a signed-in account; and how often an address may ask."""
 
-import time
 from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g, request
 from flask_babel import gettext as _
-from flask_limiter.errors import RateLimitExceeded
 from flask_login import current_user
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from chatbot.accounts.people import is_member
 from chatbot.config import Settings
-from chatbot.errors import RateLimited, Unauthorized
-from chatbot.extensions import limiter
+from chatbot.errors import Forbidden, RateLimited, Unauthorized
 from chatbot.security import caller_address, cookie_name
 from chatbot.tenancy import new_id
 from chatbot.tenants.doors import Entered
+from chatbot.usage.rates import count_call
 
 YEAR = 365 * 24 * 3600
 
@@ -28,8 +27,10 @@ class Browser:
 
 
 def visitor_subject(tenant: Entered) -> str:
-    """Who chats on a page. Raises Unauthorized where the client asks people to sign in first."""
+    """Who chats on a page. Where not everybody may, Unauthorized asks people to sign in, Forbidden refuses a stranger."""
     if current_user.is_authenticated:
+        if not (tenant.anonymous_chat or current_user.is_platform_admin or is_member(current_user.id)):
+            raise Forbidden(_("This assistant is for its own people, and your account is not one of theirs."))
         return f"account:{current_user.get_id()}"
     if not tenant.anonymous_chat:
         raise Unauthorized(_("This assistant is for people who have signed in."))
@@ -51,9 +52,9 @@ def _read_cookie() -> Browser | None:
 
 
 def remember_browser(response: Response) -> Response:
-    """Give a browser that has none its cookie, after a request that asked who it is."""
+    """Give a browser that has none its cookie, after a request that asked who it is and was not refused."""
     browser: Browser | None = g.get("browser")
-    if browser is not None and browser.is_new and response.status_code < 400:
+    if browser is not None and browser.is_new and (response.status_code < 400 or "has_stored" in g):
         settings: Settings = current_app.config["SHAMAN"]
         response.set_cookie(
             _name(),
@@ -66,6 +67,11 @@ def remember_browser(response: Response) -> Response:
         )
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def keep_browser() -> None:
+    """Give the browser its cookie whatever the answer says: what it asked is stored, and the cookie leads there."""
+    g.has_stored = True
 
 
 def _name() -> str:
@@ -84,15 +90,7 @@ def check_rate(tenant: Entered) -> None:
     """Count a chat call of this address. Raises RateLimited with the seconds to wait."""
     settings: Settings = current_app.config["SHAMAN"]
     rate = tenant.chat_rate or settings.CHAT_RATE_LIMIT
-    try:
-        with limiter.shared_limit(rate, scope="chat", key_func=lambda: f"{tenant.id}:{caller_address()}"):
-            pass
-    except RateLimitExceeded:
-        wait = _seconds_to_wait()
+    wait = count_call(rate, "chat", f"{tenant.id}:{caller_address()}")
+    if wait is not None:
         words = _("You have sent several messages in a short time. Please wait %(n)s seconds.", n=round(wait))
-        raise RateLimited(words, retry_after=wait) from None
-
-
-def _seconds_to_wait() -> float:
-    current = limiter.current_limit
-    return max(1.0, current.reset_at - time.time()) if current else 60.0
+        raise RateLimited(words, retry_after=wait)

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chatbot.tenancy import TenantModel, now
 
 OPEN = ("waiting", "running")
-ENDED = ("complete", "stopped", "refused", "interrupted", "failed")
 
 
 def belongs_to(parent: str, column: str) -> ForeignKeyConstraint:

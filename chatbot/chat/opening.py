@@ -16,8 +16,9 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from chatbot.chat import store
+from chatbot.chat.prompt import system_text
 from chatbot.chat.store import ConversationRow, Draft, TurnRow
-from chatbot.db import Unit, write
+from chatbot.db import Unit, read, write
 from chatbot.errors import Conflict, Invalid, NotFound, RateLimited
 from chatbot.tenancy import new_id, now
 from chatbot.tenants.published import published
@@ -26,6 +27,8 @@ from chatbot.usage.ledger import estimate_tokens
 from chatbot.usage.quotas import Limits
 
 LEASE = timedelta(seconds=15)
+CONTEXT = 20  # messages of history reckoned with where the client leaves their number to the platform
+PASSAGES_TOKENS = 1500  # what the passages found may come to
 MOST_WAITING = 5  # turns that one conversation may have open
 NAME = re.compile(r"^[A-Za-z0-9_.:-]{1,280}$")
 
@@ -35,7 +38,8 @@ class Ask:
     """What a door knows of a message. `name` is the caller's own for it: the same name again is the same turn.
 
     `conversation_id` names one of the visitor's own; without it the message begins a new one, or goes on in the
-    visitor's current one where `in_current` says so. `options` are temperature, max_tokens and system_prompt.
+    visitor's current one where `in_current` says so. `caller` is given where the name is an Idempotency-Key: it is
+    that caller's once, among all the visitors that it names. `options` are temperature, max_tokens and system_prompt.
     """
 
     tenant_id: str
@@ -48,6 +52,7 @@ class Ask:
     in_current: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     expected_tokens: int = 0
+    caller: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -79,6 +84,17 @@ def check_text(text: str, limit: int) -> str:
     if any(0xD800 <= ord(character) <= 0xDFFF for character in cleaned):
         raise Invalid(_("This message has characters that can't be stored."))
     return cleaned
+
+
+def is_known(tenant_id: str, subject: str, name: str) -> bool:
+    """Whether the visitor has a turn of this name: sent again, it is handed back, neither counted nor refused."""
+    check_name(name)
+
+    def look(unit: Unit) -> bool:
+        found = store.find_visitor(unit, subject)
+        return found is not None and store.turn_by_name(unit, found[0], name) is not None
+
+    return read(tenant_id, look)
 
 
 def open_turn(ask: Ask, owner: str) -> OpenedTurn:
@@ -128,7 +144,7 @@ def _once_more(attempt: Callable[[], OpenedTurn]) -> OpenedTurn:
 
 def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
     visitor_id, current = store.visitor(unit, ask.subject)
-    known = store.turn_by_name(unit, visitor_id, ask.name)
+    known = store.turn_by_name(unit, visitor_id, ask.name) or _claimed(unit, ask, visitor_id)
     if known is not None:
         return _hand_back(unit, known, ask.fingerprint)
     conversation = _conversation(unit, ask, visitor_id, current)
@@ -140,6 +156,16 @@ def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
     _reserve(unit, draft.turn_id, ask.limits, tokens)
     turn = store.add_turn(unit, conversation, visitor_id, draft)
     return OpenedTurn(turn, store.turns_ahead(unit, turn) if turn.status == "waiting" else 0, is_new=True)
+
+
+def _claimed(unit: Unit, ask: Ask, visitor_id: str) -> TurnRow | None:
+    """The turn that took the caller's Idempotency-Key meanwhile; None when this one takes it, or brings none."""
+    if ask.caller is None or store.claim_key(unit, ask.caller, ask.name, ask.fingerprint):
+        return None
+    known = store.turn_by_name(unit, visitor_id, ask.name)
+    if known is None:
+        raise Conflict(_("Another request was sent under this Idempotency-Key."))
+    return known
 
 
 def _hand_back(unit: Unit, known: TurnRow, fingerprint: str) -> OpenedTurn:
@@ -179,7 +205,10 @@ def _draft(
 
 
 def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
-    visitor_id, _current = store.visitor(unit, again.subject)
+    found = store.find_visitor(unit, again.subject)
+    if found is None:
+        raise NotFound()
+    visitor_id = found[0]
     known = store.turn_by_name(unit, visitor_id, again.name)
     if known is not None:
         return _hand_back(unit, known, again.turn_id)
@@ -207,8 +236,11 @@ def _most_tokens(
         return 0
     settings = published(unit).settings
     longest = options.get("max_tokens") or settings.max_tokens or default
-    earlier = store.history(unit, conversation.id, conversation.message_count + 1, settings.context_messages or 10)
-    return int(longest) + estimate_tokens(settings.instructions, question, *(content for _role, content in earlier))
+    recalled = CONTEXT if settings.context_messages is None else settings.context_messages
+    earlier = store.history(unit, conversation.id, conversation.message_count + 1, recalled)
+    prompts = [str(options[name]) for name in ("session_prompt", "system_prompt") if options.get(name)]
+    said = (content for _role, content in earlier)
+    return int(longest) + PASSAGES_TOKENS + estimate_tokens(system_text(settings), question, *prompts, *said)
 
 
 def _reserve(unit: Unit, turn_id: str, limits: Limits, tokens: int) -> None:

@@ -16,13 +16,14 @@ from chatbot.chat.events import parse_position
 from chatbot.chat.forms import ChoiceForm, MessageForm, NameForm
 from chatbot.chat.live import Live
 from chatbot.chat.models import Conversation
-from chatbot.chat.opening import Again, Ask, OpenedTurn, check_text, open_turn, retry_turn
+from chatbot.chat.opening import Again, Ask, OpenedTurn, check_text, is_known, open_turn, retry_turn
 from chatbot.config import Settings
+from chatbot.db import read
 from chatbot.error_pages import storage_problem
 from chatbot.errors import BadRequest, ShamanError, WrongType
 from chatbot.tenancy import new_id
-from chatbot.tenants.clients import published_settings
 from chatbot.tenants.doors import Entered, enter_by_slug, reads_only
+from chatbot.tenants.published import published
 
 blueprint = Blueprint("chat", __name__, url_prefix="/chat/<slug>")
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data", ""}  # "": nothing was sent
@@ -31,6 +32,8 @@ PATIENCE = 20.0  # seconds that a form without script waits for the answer befor
 
 @blueprint.url_value_preprocessor
 def _enter(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if request.method == "POST":
+        request.form.keys()  # the whole body, before a connection is taken: a slow caller holds none
     reads_only()
     enter_by_slug((values or {}).pop("slug", ""))
 
@@ -65,9 +68,9 @@ def retry(turn_id: str) -> AnyResponse:
 
     def retry_it(live: Live) -> OpenedTurn:
         _check_ours(form)
-        check_rate(tenant)
-        name, expected = form.name.data or new_id(), _settings().DEFAULT_MAX_TOKENS
-        again = Again(tenant.id, visitor_subject(tenant), turn_id, name, tenant.limits, expected)
+        subject, expected = visitor_subject(tenant), _settings().DEFAULT_MAX_TOKENS
+        name = _let_in(live, subject, form.name.data)
+        again = Again(tenant.id, subject, turn_id, name, tenant.limits, expected)
         return retry_turn(again, live.owner)
 
     return _answer(retry_it, MessageForm(formdata=None))
@@ -115,7 +118,7 @@ def older() -> str:
 
 @blueprint.get("/look.css", endpoint="look")
 def look_css() -> Response:
-    _number, settings = published_settings()
+    settings = read(_tenant().id, published).settings
     response = Response(look.stylesheet(settings.look), mimetype="text/css")
     response.headers["Cache-Control"] = "public, max-age=86400"
     return response
@@ -155,18 +158,25 @@ def _open(form: MessageForm, live: Live) -> OpenedTurn:
     _check_ours(form)
     tenant = _tenant()
     subject = visitor_subject(tenant)
-    check_rate(tenant)
     ask = Ask(
         tenant_id=tenant.id,
         subject=subject,
         channel="page",
-        name=form.name.data or new_id(),
+        name=_let_in(live, subject, form.name.data),
         text=check_text(form.message.data or "", _settings().MESSAGE_LIMIT),
         limits=tenant.limits,
         conversation_id=form.session_id.data or None,
         expected_tokens=_settings().DEFAULT_MAX_TOKENS,
     )
     return open_turn(ask, live.owner)
+
+
+def _let_in(live: Live, subject: str, name: str | None) -> str:
+    """The message's name. One that is known was let in before; any other is counted, and needs a worker that stays."""
+    if not name or not is_known(_tenant().id, subject, name):
+        check_rate(_tenant())
+        live.check_open()
+    return name or new_id()
 
 
 def _check_ours(form: FlaskForm) -> None:
@@ -179,7 +189,6 @@ def _answer(begin: Callable[[Live], OpenedTurn], form: MessageForm) -> AnyRespon
     """Begin a turn and answer as the caller asked: an event stream, or, after a while, the page."""
     live = _live()
     try:
-        live.check_open()
         opened = begin(live)
     except (ShamanError, DBAPIError, PoolTimeout) as error:
         problem = error if isinstance(error, ShamanError) else storage_problem(error)
@@ -237,7 +246,8 @@ def _seen(messages: list[views.MessageView], turn_id: str) -> str:
 
 
 def _assistant() -> views.AssistantView:
-    return views.assistant_view(_tenant(), *published_settings())
+    version = read(_tenant().id, published)
+    return views.assistant_view(_tenant(), version.number, version.settings)
 
 
 def _retry_after(error: ShamanError) -> dict[str, str]:

@@ -5,7 +5,7 @@ Every statement that ends or feeds a turn asks for its lease, so that a worker w
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, func, insert, literal_column, select, text, update
@@ -15,6 +15,7 @@ from chatbot.db import Unit
 from chatbot.tenancy import new_id, now, table_of
 
 V, C, M, T = table_of(Visitor), table_of(Conversation), table_of(Message), table_of(Turn)
+KEY_KEPT = timedelta(days=1)
 _TENANT: BindParameter[str] = bindparam("of_tenant")
 
 
@@ -101,13 +102,20 @@ _GROW_CONVERSATION = (
 )
 
 
+def find_visitor(unit: Unit, subject: str) -> tuple[str, str | None] | None:
+    """The id of the visitor `subject` and its current conversation; None for one that has said nothing yet."""
+    row = unit.execute(_FIND_VISITOR, {"subject": subject}).first()
+    return None if row is None else (row.id, row.conversation_id)
+
+
 def visitor(unit: Unit, subject: str) -> tuple[str, str | None]:
     """The id of the visitor `subject`, made if new, and its current conversation."""
-    row = unit.execute(_FIND_VISITOR, {"subject": subject}).first()
-    if row is None:
+    found = find_visitor(unit, subject)
+    if found is None:
         unit.execute(_ADD_VISITOR, {"id": new_id(), "subject": subject, "created_at": now()})
         row = unit.execute(_FIND_VISITOR, {"subject": subject}).one()
-    return row.id, row.conversation_id
+        return row.id, row.conversation_id
+    return found
 
 
 def conversation(unit: Unit, conversation_id: str, visitor_id: str) -> ConversationRow | None:
@@ -159,6 +167,13 @@ _OPEN_TURNS = select(func.count()).where(
     T.c.tenant_id == _TENANT, T.c.conversation_id == bindparam("conversation"), IS_OPEN
 )
 _AHEAD = _OPEN_TURNS.where(T.c.number < bindparam("number"))
+# Kept for a day, as every answer to an Idempotency-Key: while another request claims it, this waits for its end.
+_CLAIM_KEY = text(
+    "INSERT INTO idempotency_record (id, tenant_id, caller, key, fingerprint, created_at)"
+    " VALUES (:id, :of_tenant, :caller, :key, :fingerprint, :at) ON CONFLICT (tenant_id, caller, key)"
+    " DO UPDATE SET fingerprint = excluded.fingerprint, created_at = excluded.created_at,"
+    " status = NULL, answer = NULL WHERE idempotency_record.created_at <= :expired"
+).bindparams(bindparam("at", type_=T.c.created_at.type), bindparam("expired", type_=T.c.created_at.type))
 _ADD_TURN = insert(T)
 _REPLACE = (
     update(M)
@@ -177,6 +192,13 @@ _ADD_MESSAGE = insert(M)
 def turn_by_name(unit: Unit, visitor_id: str, name: str) -> TurnRow | None:
     row = unit.execute(_TURN_BY_NAME, {"visitor": visitor_id, "name": name}).first()
     return None if row is None else TurnRow(*row)
+
+
+def claim_key(unit: Unit, caller: str, key: str, fingerprint: str) -> bool:
+    """Take a caller's Idempotency-Key for a turn. False when another request of that caller has it."""
+    at = now()
+    values = {"id": new_id(), "caller": caller, "key": key, "fingerprint": fingerprint}
+    return unit.execute(_CLAIM_KEY, {**values, "at": at, "expired": at - KEY_KEPT}).rowcount == 1
 
 
 def turn_by_id(unit: Unit, turn_id: str) -> TurnRow | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatbot.chat import context, ending, events, store
@@ -89,9 +90,7 @@ class RunningTurn:
         except Exception as error:
             status, problem = "failed", _unexpected(error).problem()
             log.exception("turn failed", turn=row.id, tenant=row.tenant_id)
-        ending = self._ending(status, problem)
-        if not self._settle(ending):
-            ending = self._as_stored(ending)
+        ending = self._settle(self._ending(status, problem))
         yield from closing_events(row, ending, self.speech.length)
 
     def _speak(self) -> Iterator[Event]:
@@ -147,8 +146,26 @@ class RunningTurn:
             return replace(ending_, status="interrupted", problem=interruption())
         return replace(ending_, status=row.status, finish_reason=row.finish_reason, problem=row.problem)
 
-    def _settle(self, ending_: Ending) -> bool:
-        """Store how it ended and begin the next turn. Tries again while the database is away, as long as it may."""
+    def _settle(self, ending_: Ending) -> Ending:
+        """Store how it ended and begin the next turn. Returns how the turn ended then, which is what its viewers are told."""
+        try:
+            return ending_ if self._store(ending_) else self._as_stored(ending_)
+        except Exception as error:
+            log.exception("turn could not be settled", turn=self.row.id, tenant=self.row.tenant_id)
+            return self._as_stored(ending_) if is_passing(error) else self._settle_bare(ending_)
+
+    def _settle_bare(self, ending_: Ending) -> Ending:
+        """Settle a turn whose ending the database refuses: its text and what it used, without all that came with them."""
+        text = self.speech.text.encode("utf-8", "ignore").decode().replace("\0", "")
+        bare = Ending("failed", text, problem=ShamanError().problem(), usage=ending_.usage)
+        try:
+            return bare if self._store(bare) else self._as_stored(bare)
+        except Exception:
+            log.exception("turn could not be settled as failed either", turn=self.row.id, tenant=self.row.tenant_id)
+            return self._as_stored(bare)
+
+    def _store(self, ending_: Ending) -> bool:
+        """Whether the turn was ours to end. Tries again while the database is away, as long as it may; then raises."""
 
         def work(unit: Unit) -> tuple[bool, TurnRow | None]:
             ours = ending.end_ours(unit, self.row, self._worker.owner, ending_)
@@ -165,8 +182,7 @@ class RunningTurn:
             except Exception as error:
                 patience = SETTLE_WHEN_ENDING if self.call.reason == "interrupted" else SETTLE_FOR
                 if not is_passing(error) or time.monotonic() - began > patience:
-                    log.exception("turn could not be settled", turn=self.row.id, tenant=self.row.tenant_id)
-                    return False
+                    raise
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
 
@@ -198,7 +214,7 @@ def interruption() -> dict[str, Any]:
 
 
 class Interrupted(ShamanError):
-    status, kind, title = 503, "interrupted", "The answer was interrupted"
+    status, kind, title = 503, "interrupted", _l("The answer was interrupted")
 
 
 def _finish_reason(status: str, finish: Finish | None) -> str | None:

@@ -93,7 +93,3 @@ def _problem_text(turn: Turn | None) -> Any:
     if kind.endswith("model-timeout"):
         return _("The assistant took too long to answer. Your question is safe.")
     return _("The assistant could not answer. Your question is safe.")
-
-
-def is_open(turn: Turn | None) -> bool:
-    return turn is not None and turn.status in OPEN

@@ -19,10 +19,11 @@ from chatbot.knowledge.embedder import Vectors
 from chatbot.knowledge.parsing import is_pairs
 from chatbot.knowledge.passages import with_context
 from chatbot.knowledge.reading import ask_to_embed_again
-from chatbot.knowledge.vectors import Meaning
+from chatbot.knowledge.vectors import Meaning, dimension_of, packed_size
 from chatbot.knowledge.words import WordIndex
 
 BYTES = 128 << 20
+WITH_PARTS = 2000 * 384  # passages times dimension: a client with more is searched by its whole passages alone
 ROW_BYTES = 1000  # what a passage takes beside its text and vector, about
 
 
@@ -110,8 +111,11 @@ def load_index(tenant_id: str, embedder: str) -> Index:
     """Read a tenant's passages and index them."""
 
     def work(unit: Unit) -> tuple[int, Sequence[Any]]:
+        dimension = dimension_of(store.sample_vector(unit, embedder))
+        is_large = store.count_passages(unit) * dimension > WITH_PARTS
+        most = packed_size(dimension) if is_large else None
         # The version first: passages that change in between are then loaded again, never missed.
-        return store.knowledge_version(unit), store.all_passages(unit)
+        return store.knowledge_version(unit), store.all_passages(unit, most)
 
     version, rows = read(tenant_id, work)
     is_stale = any(row.embedder != embedder for row in rows)

@@ -15,7 +15,8 @@ TITLE, ADDRESS = 500, 2000  # characters kept
 class Source(TenantModel):
     """A file, a page or a question-answer pair. `name` tells it apart within the client: adding it again replaces it.
 
-    `content` keeps the bytes as they came until they have been read; `status` is one of STATES.
+    `content` keeps the bytes as they came until they have been read; `status` is one of STATES. `edition` names the
+    reading whose passages are shown.
     """
 
     __tablename__ = "source"
@@ -30,6 +31,7 @@ class Source(TenantModel):
     status: Mapped[str] = mapped_column(String(10), default="waiting")
     reason: Mapped[str | None] = mapped_column(Text)
     passage_count: Mapped[int] = mapped_column(default=0)
+    edition: Mapped[str] = mapped_column(String(26), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -41,11 +43,13 @@ class Source(TenantModel):
 class Passage(TenantModel):
     """A piece of a source. `title` is its page's title, or its question; `heading` its path of headings.
 
+    `edition` names the reading that it comes from: it is found when its source shows that one, and never otherwise.
     `vector` holds its vectors as `vectors.pack` packs them, made by `embedder`; both are empty while there are none yet.
     """
 
     __tablename__ = "passage"
     source_id: Mapped[str] = mapped_column(String(26))
+    edition: Mapped[str] = mapped_column(String(26), default="")
     position: Mapped[int]
     title: Mapped[str] = mapped_column(String(TITLE))
     heading: Mapped[str] = mapped_column(String(TITLE), default="")
@@ -57,7 +61,7 @@ class Passage(TenantModel):
     def _table_args(cls) -> Any:
         return (
             ForeignKeyConstraint(["tenant_id", "source_id"], ["source.tenant_id", "source.id"], ondelete="CASCADE"),
-            UniqueConstraint("tenant_id", "source_id", "position"),
+            UniqueConstraint("tenant_id", "source_id", "edition", "position"),
         )
 
 

@@ -1,6 +1,7 @@
 """Reading a source in the background: parse, cut, embed, and put its passages in the place of the old ones at once.
 
-Nothing is held while it parses and embeds: no transaction, no row. Run twice, or by two workers, it does one thing.
+Nothing is held while it parses and embeds: no transaction, no row. Its passages are written in short transactions, so
+that visitors' messages get in between. Run twice, or by two workers, it does one thing.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,14 @@ import structlog
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, delete, select
 
-from chatbot.db import Unit, across_tenants, as_tenant, db, read, write
+from chatbot.db import across_tenants, as_tenant, db, read, write
 from chatbot.jobs import Job, enqueue, handles, sweeps
 from chatbot.knowledge import store
 from chatbot.knowledge.embedding import embedder_in_use, try_embed_passages
 from chatbot.knowledge.models import Source
 from chatbot.knowledge.parsing import Document, Unreadable, is_pairs, parse
-from chatbot.knowledge.store import NewPassage, Pending
+from chatbot.knowledge.store import MAX_PASSAGES, PORTION, Edition, NewPassage, Pending, TooManyPassages
+from chatbot.tenancy import new_id
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +35,20 @@ def read_source(source_id: str) -> None:
     tenant_id = _tenant_id()
     pending = write(tenant_id, lambda unit: store.begin_reading(unit, source_id))
     if pending is None:
+        _forget_others(tenant_id, source_id)  # that a worker left which died at the very end
         return
     try:
         document = parse(pending.name, pending.media_type, pending.content)
+        _store(tenant_id, source_id, pending, document)
     except Unreadable as error:
         reason = error.reason
         write(tenant_id, lambda unit: store.fail_reading(unit, source_id, pending.sha256, reason))
-        return
-    _store(tenant_id, source_id, pending, document)
+    except TooManyPassages:
+        reason = _(
+            "Together with the other sources this would be more than %(number)s passages. Delete some of them first.",
+            number=MAX_PASSAGES,
+        )
+        write(tenant_id, lambda unit: store.fail_reading(unit, source_id, pending.sha256, reason))
 
 
 def read_now(source_id: str) -> None:
@@ -91,14 +99,37 @@ def _tenant_id() -> str:
 
 
 def _store(tenant_id: str, source_id: str, pending: Pending, document: Document) -> None:
+    """Embed, write aside, show. Raises TooManyPassages."""
+    read(tenant_id, lambda unit: store.check_room(unit, source_id, len(document.pieces)))
     passages = _embedded(document, is_pairs(pending.media_type))
+    edition, is_shown = Edition(new_id(), source_id, pending.sha256), False
+    try:
+        is_shown = _put_aside(tenant_id, edition, passages) and write(
+            tenant_id, lambda unit: store.show_edition(unit, edition, document.title, document.url, len(passages))
+        )
+    finally:
+        if not is_shown:
+            while write(tenant_id, lambda unit: store.forget_edition(unit, edition)):
+                pass
+    if is_shown:
+        _forget_others(tenant_id, source_id)
+        if any(not passage.vector for passage in passages):
+            ask_to_embed_again(tenant_id)
+    log.debug("source read", tenant=tenant_id, source=source_id, passages=len(passages), shown=is_shown)
 
-    def work(unit: Unit) -> bool:
-        return store.replace_passages(unit, source_id, pending.sha256, document.title, document.url, passages)
 
-    if write(tenant_id, work) and any(not passage.vector for passage in passages):
-        ask_to_embed_again(tenant_id)
-    log.debug("source read", tenant=tenant_id, source=source_id, passages=len(passages))
+def _put_aside(tenant_id: str, edition: Edition, passages: Sequence[NewPassage]) -> bool:
+    """Write the passages, a portion in each transaction. False when the source is another by now."""
+    for first in range(0, len(passages), PORTION):
+        portion = passages[first : first + PORTION]
+        if not write(tenant_id, partial(store.put_aside, edition=edition, first=first, passages=portion)):
+            return False
+    return True
+
+
+def _forget_others(tenant_id: str, source_id: str) -> None:
+    while write(tenant_id, lambda unit: store.forget_others(unit, source_id)):
+        pass
 
 
 def _embedded(document: Document, has_pairs: bool) -> list[NewPassage]:

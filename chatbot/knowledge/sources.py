@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import orjson
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from chatbot.db import db
@@ -24,6 +24,7 @@ from chatbot.tenants.models import Tenant
 
 FILE_BYTES = 5 << 20
 NAME = 500  # characters
+MAX_SOURCES = 10_000  # of one client
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 
 
@@ -83,6 +84,7 @@ def _keep(new: Source, content: bytes) -> Source:
     digest = hashlib.sha256(content).hexdigest()
     source: Source | None = db.session.scalar(select(Source).where(Source.name == new.name).with_for_update())
     if source is None:
+        _check_room()
         source = new
         db.session.add(source)
     elif source.sha256 == digest and (source.status == "ready" or is_awaited(source.id)):
@@ -96,6 +98,11 @@ def _keep(new: Source, content: bytes) -> Source:
         raise Conflict(_("This was just added by somebody else.")) from None
     enqueue("read_source", source_id=source.id)
     return source
+
+
+def _check_room() -> None:
+    if (db.session.scalar(select(func.count(Source.id))) or 0) >= MAX_SOURCES:
+        raise Conflict(_("There are %(number)s sources already. Delete some of them first.", number=MAX_SOURCES))
 
 
 def _checked_name(name: str) -> str:

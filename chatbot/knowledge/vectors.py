@@ -47,13 +47,17 @@ class Meaning:
     """The vectors of a client's passages in one matrix. Made once, then only read, from any thread."""
 
     def __init__(self, packed: Sequence[bytes]) -> None:
-        """`packed`: what `pack` gave, one for each of n passages; empty where a passage has no vectors (yet)."""
-        self.dimension = max(map(_dimension, packed), default=0)
-        self._has = np.array([bool(blob) and _dimension(blob) == self.dimension for blob in packed], bool)
+        """`packed`: what `pack` gave, one for each of n passages; empty where a passage has no vectors (yet).
+
+        Cut off after the first row (`packed_size`), all of them, it is the whole passages alone that count.
+        """
+        self.dimension = max(map(dimension_of, packed), default=0)
+        self._has = np.array([bool(blob) and dimension_of(blob) == self.dimension for blob in packed], bool)
         kept = [blob[START:] for blob, has in zip(packed, self._has, strict=True) if has]
         self._matrix = np.frombuffer(b"".join(kept), "<f4").reshape(-1, self.dimension or 1)
         rows = np.array([len(blob) // (4 * self.dimension) for blob in kept], np.intp)
         starts = np.cumsum(rows) - rows
+        self._has_parts = bool((rows > 1).all())
         self._bounds = np.stack((starts, starts + 1), axis=1).ravel()  # whole, parts, whole, parts …
 
     @property
@@ -69,13 +73,22 @@ class Meaning:
         if len(self._bounds) and len(question) == self.dimension:
             # Not `matrix @ question`: BLAS shares that out to threads that then spin for 10 ms each time (measured).
             cosines = np.einsum("ij,j->i", self._matrix, question)
+            if not self._has_parts:
+                scores[self._has] = cosines
+                return scores
             best = np.maximum.reduceat(cosines, self._bounds)
             scores[self._has] = WHOLE * best[0::2] + (1 - WHOLE) * best[1::2]
         return scores
 
 
-def _dimension(blob: bytes) -> int:
+def dimension_of(blob: bytes) -> int:
+    """The dimension of packed vectors; 0 of none."""
     return int(struct.unpack_from(HEAD, blob)[0]) if blob else 0
+
+
+def packed_size(dimension: int, rows: int = 1) -> int:
+    """The bytes that so many rows take, packed."""
+    return START + 4 * dimension * rows
 
 
 def _parts(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from chatbot.usage.ledger import Usage
 
 LONGEST_EVENT = 4 * 1024 * 1024
 FULL_READ = 32 * 1024
+LONGEST_NAME = 200  # of a model, in characters
 MOST_TOKENS = 1_000_000_000  # a server that claims more is wrong
 BOM = codecs.BOM_UTF8
 
@@ -118,7 +119,7 @@ def _take(data: list[bytes], reply: Reply) -> str:
     if chunk.get("usage"):
         reply.usage = usage_of(chunk["usage"])
     if not reply.model:
-        reply.model = str(chunk.get("model") or "")[:200]
+        reply.model = _model_of(chunk)
     return _choice_text(chunk, "delta", reply)
 
 
@@ -128,7 +129,7 @@ def _read_whole(response: httpx2.Response, reply: Reply) -> str:
     chunk = _parsed(body, reply)
     if chunk.get("error") or not chunk.get("choices"):
         raise ModelBroken()
-    reply.usage, reply.model = usage_of(chunk.get("usage")), str(chunk.get("model") or "")[:200]
+    reply.usage, reply.model = usage_of(chunk.get("usage")), _model_of(chunk)
     reply.is_done = True
     return _choice_text(chunk, "message", reply)
 
@@ -167,6 +168,12 @@ def _joined(text: str, reply: Reply) -> str:
     if "\ud800" <= text[-1] <= "\udbff":
         text, reply.half = text[:-1], text[-1]
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+def _model_of(chunk: dict[str, Any]) -> str:
+    """The name a server gives its model, as far as it can be printed and stored; empty for what is no name."""
+    name = chunk.get("model")
+    return "".join(filter(str.isprintable, name[:LONGEST_NAME])) if isinstance(name, str) else ""
 
 
 def _choice_text(chunk: dict[str, Any], part: str, reply: Reply) -> str:

@@ -10,22 +10,26 @@ from sqlalchemy.exc import IntegrityError
 from chatbot.db import across_tenants, as_tenant, db
 from chatbot.errors import Conflict, Invalid, NotFound
 from chatbot.tenancy import now
+from chatbot.tenants.fields import parse_fields
 from chatbot.tenants.models import SettingsVersion, Tenant
-from chatbot.tenants.settings import AssistantSettings, parse_settings
+from chatbot.tenants.settings import parse_settings
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def create_client(slug: str, name: str, settings: dict[str, Any] | None = None, **fields: Any) -> Tenant:
-    """Make a client with its first published settings. Raises Invalid for a bad slug, Conflict for one that is taken."""
+    """Make a client with its first published settings. `fields` are those of `ClientFields`.
+
+    Raises Invalid for what can't be used, Conflict for a slug that is taken.
+    """
     if not SLUG.fullmatch(slug):
         raise Invalid(
             _("A client's short name has only the letters a to z, digits and hyphens."), errors={"slug": slug}
         )
-    document = settings or {}
+    document, checked = settings or {}, parse_fields(fields)
     parse_settings(document)
     with across_tenants() as session:
-        tenant = Tenant(slug=slug, name=name.strip() or slug, **fields)
+        tenant = Tenant(slug=slug, name=name.strip() or slug, **checked)
         session.add(tenant)
         try:
             session.flush()
@@ -60,14 +64,6 @@ def delete_client(slug: str) -> None:
     """Delete a client and everything it owns. Raises NotFound."""
     with across_tenants() as session:
         session.delete(find_client(slug))
-
-
-def published_settings() -> tuple[int, AssistantSettings]:
-    """The number and the settings of the version that the session's tenant has published."""
-    row = db.session.scalar(select(SettingsVersion).where(SettingsVersion.state == "published"))
-    if row is None:
-        return 0, AssistantSettings()
-    return row.number, parse_settings(row.document)
 
 
 def publish_settings(slug: str, document: dict[str, Any], author: str = "") -> int:

@@ -1,6 +1,7 @@
 """The doors through which a request enters a tenant: by the client's short name, or with a key.
 
 Nothing else binds a request's session to a tenant. Hung on blueprints, not remembered in views.
+A body is read whole before anything is written: a caller that sends slowly holds up its own thread and nobody else.
 """
 
 from collections.abc import Callable
@@ -12,13 +13,18 @@ from flask import Flask, current_app, g, request
 from flask_babel import gettext as _
 
 from chatbot.db import db
-from chatbot.errors import Forbidden, Unauthorized
+from chatbot.errors import Forbidden, RateLimited, Unauthorized
 from chatbot.tenants.clients import default_client, find_client
+from chatbot.tenants.fields import is_time_zone
 from chatbot.tenants.keys import read_key
 from chatbot.tenants.models import Tenant
 from chatbot.usage.quotas import Limits, limits_of
+from chatbot.usage.rates import count_call, is_rate
 
 View = TypeVar("View", bound=Callable[..., Any])
+READS = ("GET", "HEAD", "OPTIONS")
+CHARACTER = 12  # bytes that JSON may take for one: the two halves of an emoji, escaped
+AROUND_TEXT, AROUND_FILE = 16 << 10, 64 << 10  # bytes for what stands around a body's text or its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,26 @@ class Caller:
 def init_doors(app: Flask) -> None:
     @app.url_value_preprocessor  # before the blueprints' own, which enter a tenant
     def _say_whether_it_writes(endpoint: str | None, values: dict[str, Any] | None) -> None:
-        db.session().info["writes"] = request.method not in ("GET", "HEAD", "OPTIONS")
+        db.session().info["writes"] = request.method not in READS
 
 
 def reads_only() -> None:
     """This request's ORM session only reads: what it stores goes through `db.write`, whose lock a session must not hold."""
     db.session().info["writes"] = False
+
+
+def take_body(longest_text: int | None = None, file_bytes: int = 0) -> None:
+    """Read the request's body, whole, before any transaction begins. Raises TooLarge (as Werkzeug's 413).
+
+    JSON may be as large as its longest text (characters; None: a message), a form as the largest file it may bring.
+    """
+    if request.mimetype == "multipart/form-data":
+        request.max_content_length = file_bytes + AROUND_FILE
+        request.files.keys()  # reads the fields and the files
+        return
+    longest = current_app.config["SHAMAN"].MESSAGE_LIMIT if longest_text is None else longest_text
+    request.max_content_length = CHARACTER * longest + AROUND_TEXT
+    request.get_data()
 
 
 def enter_by_slug(slug: str) -> Entered:
@@ -72,10 +92,10 @@ def _enter(tenant: Tenant) -> Entered:
     if not tenant.is_active:
         raise Forbidden(_("This assistant is not available at the moment."))
     db.session().enter(tenant.id)
-    limits = limits_of(tenant.limits, tenant.time_zone)
-    entered = Entered(
-        tenant.id, tenant.slug, tenant.name, tenant.anonymous_chat, limits, tenant.limits.get("chat_rate")
-    )
+    limits = limits_of(tenant.limits, tenant.time_zone if is_time_zone(tenant.time_zone) else "UTC")
+    rate = tenant.limits.get("chat_rate")  # one that can't be counted would let everybody through
+    chat_rate = rate if is_rate(rate) else None
+    entered = Entered(tenant.id, tenant.slug, tenant.name, tenant.anonymous_chat, limits, chat_rate)
     g.tenant = entered
     return entered
 
@@ -92,7 +112,11 @@ def bearer() -> str | None:
 
 
 def enter_by_key(credential: str, scope: str) -> Caller:
-    """Enter the key's tenant. Raises Unauthorized for no valid key, Forbidden for a scope it has not."""
+    """Enter the key's tenant and count the call, reading only.
+
+    Raises Unauthorized for no valid key, Forbidden for a scope it has not, RateLimited.
+    """
+    reads_only()
     holder, tenant = read_key(credential)
     if tenant is None:
         raise Forbidden(_("This key belongs to no client."))
@@ -100,11 +124,23 @@ def enter_by_key(credential: str, scope: str) -> Caller:
         raise Forbidden(_("This key may not do that: it needs the scope “%(scope)s”.", scope=scope))
     caller = Caller(_enter(tenant), holder.key_id, holder.scopes)
     g.caller = caller
+    db.session.commit()  # no transaction stays open while the call is counted and its body comes in
+    _check_key_rate(caller)
     return caller
 
 
-def key_required(scope: str) -> Callable[[View], View]:
-    """Declare that a view is for keys with `scope`; it finds the caller in `g.caller`, its tenant entered."""
+def _check_key_rate(caller: Caller) -> None:
+    wait = count_call(current_app.config["SHAMAN"].KEY_RATE_LIMIT, "key", caller.key_id)
+    if wait is not None:
+        words = _("This key has made many calls in a short time. Please wait %(n)s seconds.", n=round(wait))
+        raise RateLimited(words, retry_after=wait)
+
+
+def key_required(scope: str, longest_text: int | None = None, file_bytes: int = 0) -> Callable[[View], View]:
+    """Declare that a view is for keys with `scope`; it finds the caller in `g.caller`, its tenant entered, the body read.
+
+    The body's bounds are those of `take_body`.
+    """
 
     def declare(view: View) -> View:
         @wraps(view)
@@ -113,6 +149,9 @@ def key_required(scope: str) -> Callable[[View], View]:
             if credential is None:
                 raise Unauthorized(_("A key is needed: “Authorization: Bearer <key>”."))
             enter_by_key(credential, scope)
+            if request.method not in READS:
+                take_body(longest_text, file_bytes)
+                db.session().info["writes"] = True
             return view(*args, **kwargs)
 
         entered.required_scope = scope  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from chatbot.errors import Invalid
 Line = Annotated[str, StringConstraints(max_length=300)]
 Words = Annotated[str, StringConstraints(max_length=4000)]
 LongWords = Annotated[str, StringConstraints(max_length=20_000)]
+MOST_ERRORS = 20
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
@@ -97,5 +98,11 @@ def parse_settings(document: dict[str, Any]) -> AssistantSettings:
     try:
         return AssistantSettings.model_validate(document)
     except ValidationError as error:
-        fields = {".".join(map(str, item["loc"])): item["msg"] for item in error.errors(include_url=False)}
-        raise Invalid(errors=fields) from None
+        raise Invalid(errors=named_errors(error)) from None
+
+
+def named_errors(error: ValidationError) -> dict[str, str]:
+    """What is wrong, by field (`look.colour`): the first twenty, for a caller that sends thousands gets no answer of megabytes."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[:MOST_ERRORS]
+    named = {".".join(map(str, item["loc"]))[:100]: item["msg"] for item in first}
+    return {name or "body": text.removeprefix("Value error, ") for name, text in named.items()}

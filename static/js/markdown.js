@@ -24,13 +24,17 @@ const TAGS = new Map([
 const HEADINGS = [smd.HEADING_1, smd.HEADING_2, smd.HEADING_3, smd.HEADING_4, smd.HEADING_5, smd.HEADING_6];
 const DEEPEST = 20; // the library keeps 24 levels
 const HELD = /\[\d{0,3}\]?$/; // may become a source mark: shown when it is one
-const SCHEMES = new Set(["http:", "https:", "mailto:", "tel:"]);
+const MOST_COLUMNS = 50;
+const ALIGNMENTS = new Map([[":-", "left"], [":-:", "center"], ["-:", "right"]]);
+// The same in chatbot/chat/markdown.py, which says why.
+const ADDRESS = /^(?:https?:\/\/[^\s/\\?#@%]+(?:[/?#].*)?|(?:mailto|tel):[^\s?#].*)$/is;
 
 /** Writes Markdown into `place` piece by piece. What the library can't read is shown as it was written. */
 export function createWriter(place) {
   place.replaceChildren();
+  const stack = Object.assign([place], { place, line: "", above: "" }); // the elements that are open; two lines of text
   const parser = smd.parser({
-    data: Object.assign([place], { place }),
+    data: stack,
     add_token: openElement,
     end_token: closeElement,
     add_text: addText,
@@ -44,12 +48,18 @@ export function createWriter(place) {
     if (!text) return;
     if (isPlain) return place.append(text);
     try {
-      smd.parser_write(parser, text);
+      text.match(/[^\n]*\n|[^\n]+/g).forEach(putLine);
     } catch {
       isPlain = true;
       place.textContent = whole;
       place.classList.add("is-plain");
     }
+  }
+
+  function putLine(part) {
+    smd.parser_write(parser, part);
+    stack.line += part;
+    if (part.endsWith("\n")) [stack.above, stack.line] = [stack.line, ""];
   }
 
   return {
@@ -76,8 +86,8 @@ function openElement(stack, type) {
     parent = add(parent, "div", "table-scroll");
     parent.tabIndex = 0;
   }
-  if (type === smd.TABLE_ROW) parent = rowPlace(parent);
-  if (type === smd.TABLE_CELL) tag = parent.parentElement.tagName === "THEAD" ? "th" : "td";
+  if (type === smd.TABLE_ROW) parent = rowPlace(stack, parent);
+  if (type === smd.TABLE_CELL) return stack.push(addCell(stack, parent));
   stack.push(add(parent, tag));
 }
 
@@ -96,9 +106,30 @@ function headingTag(stack, level) {
   return `h${Math.min(3 + Math.max(0, level - stack.top), next, 6)}`;
 }
 
-function rowPlace(table) {
+function rowPlace(stack, table) {
   if (!table.tHead) return table.createTHead();
+  if (!table.tBodies[0]) alignHead(stack, table.tHead);
   return table.tBodies[0] ?? table.createTBody();
+}
+
+/** The line between head and body tells how the columns are aligned. */
+function alignHead(stack, head) {
+  const marks = stack.above.slice(stack.above.indexOf("|") + 1).split("|");
+  stack.aligned = marks.map((mark) => ALIGNMENTS.get(mark.trim().replace(/-+/, "-")));
+  [...head.rows[0].cells].forEach((cell, column) => align(cell, stack.aligned[column]));
+}
+
+function addCell(stack, row) {
+  const isHead = row.parentElement.tagName === "THEAD";
+  const column = row.cells.length;
+  if (column >= MOST_COLUMNS) throw new RangeError("too wide");
+  const cell = add(row, isHead ? "th" : "td");
+  if (!isHead) align(cell, stack.aligned[column]);
+  return cell;
+}
+
+function align(cell, side) {
+  if (side) cell.className = `align-${side}`;
 }
 
 function closeElement(stack) {
@@ -117,9 +148,16 @@ function closeLink(link) {
     } else {
       link.replaceWith("[", ...link.childNodes, "]");
     }
-  } else if (link.host && !text.includes(link.host)) {
-    link.after(Object.assign(document.createElement("span"), { className: "link-host", textContent: ` (${link.host})` }));
+  } else if (link.href) {
+    const { place, written } = link.dataset;
+    if (![place, written].some((said) => bare(said) === bare(text)))
+      link.after(Object.assign(document.createElement("span"), { className: "link-host", textContent: ` (${place})` }));
   }
+}
+
+/** An address as people write it: without its scheme, its last slash, and big letters. */
+function bare(address) {
+  return address.trim().toLowerCase().replace(/^(https?:\/\/|mailto:|tel:)/, "").replace(/\/$/, "");
 }
 
 /** No line begins with a source mark. */
@@ -143,16 +181,18 @@ function setAttribute(stack, type, value) {
 
 function setAddress(link, value) {
   link.dataset.isLink = "";
-  const address = readAddress(value);
-  if (!address || !SCHEMES.has(address.protocol)) return;
+  const written = value.trim().replace(/\s+["'(].*$/s, ""); // a title says something else than the address: left out
+  const address = readAddress(written);
+  if (!address) return;
   link.href = address.href;
   link.rel = "noopener noreferrer nofollow";
   link.target = "_blank";
+  Object.assign(link.dataset, { written, place: address.host || address.pathname });
 }
 
-function readAddress(value) {
+function readAddress(written) {
   try {
-    return new URL(value);
+    return ADDRESS.test(written) ? new URL(written) : null;
   } catch {
     return null;
   }

@@ -61,6 +61,14 @@ def test_history_is_searched_in_what_was_said(world: World) -> None:
     assert "rye bread" not in found
 
 
+def test_search_knows_the_big_letters_of_every_alphabet(world: World) -> None:
+    vera = world.vera
+    vera.post(message="Äpfel from Ελλάδα 100%?")
+    for words in ("äpfel", "ÄPFEL", "ελλάδα", "APFEL FROM", "100%?", "apple", "10%"):
+        found = vera.http.get(f"{vera.home}/new", query_string={"q": words}).get_data(as_text=True)
+        assert ("Äpfel from" in found) == (words in ("äpfel", "ÄPFEL", "ελλάδα", "100%?")), words
+
+
 def test_long_histories_come_by_page(world: World) -> None:
     vera = world.vera
     vera.post(message="Question 0")

@@ -10,7 +10,6 @@ import pytest
 from flask import Flask
 
 from bench.model import ModelServer
-from chatbot.chat import live as live_module
 from chatbot.chat.events import Event
 from chatbot.chat.live import Live
 from chatbot.chat.opening import Ask, OpenedTurn, open_turn
@@ -69,7 +68,7 @@ def test_a_stream_gives_its_place_back_when_its_viewer_leaves(world: World, live
     answer = world.vera.post(script=True, message="Hello?")
     next(iter(answer.response))
     answer.close()
-    assert live.viewers._count == 0  # noqa: SLF001
+    assert live.viewers._count == 0
 
 
 def test_a_viewer_of_a_waiting_turn_sees_it_begin_and_stream(world: World, live: Live) -> None:
@@ -88,7 +87,7 @@ def test_a_stopped_waiting_turn_leaves_nothing_behind(world: World, live: Live) 
     assert seen(live.follow(world.ids[BAKERY], second.turn.id))[-1].data["finish_reason"] == "stopped"
     seen(live.follow(world.ids[BAKERY], first.turn.id))
     gc.collect()
-    assert not live._running._broadcasts  # noqa: SLF001
+    assert not live._running._broadcasts
 
 
 def test_a_turn_whose_thread_is_not_to_be_had_is_swept(
@@ -103,8 +102,8 @@ def test_a_turn_whose_thread_is_not_to_be_had_is_swept(
     with world.app.app_context():
         opened = open_turn(ask, live.owner)
     with monkeypatch.context() as patched:
-        patched.setattr(live_module.threading, "Thread", NoThread)
-        live._spawn(opened.turn)  # noqa: SLF001
+        patched.setattr(threading, "Thread", NoThread)
+        live._spawn(opened.turn)
     with world.app.app_context():
         live.sweep()
     assert seen(live.follow(world.ids[BAKERY], opened.turn.id))[-1].data["type"].endswith("interrupted")
@@ -116,7 +115,7 @@ def test_a_turn_that_breaks_in_its_own_machinery_lets_its_viewers_go(
     def broken(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(live._channel, "publish", broken)  # noqa: SLF001
+    monkeypatch.setattr(live._channel, "publish", broken)
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     monkeypatch.setattr("chatbot.chat.opening.LEASE", timedelta(seconds=1))
     opened = begin(world)

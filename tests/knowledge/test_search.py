@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from chatbot.knowledge import index
 from chatbot.knowledge.index import IndexCache, indexes
 from tests.embedders import Broken, Hashed, real, use
 
@@ -130,3 +131,16 @@ def test_indexes_used_last_are_kept(shelf, other_shelf):
         assert small.get(shelf.tenant_id, 1, name) is first
         small.get(other_shelf.tenant_id, 1, name)
         assert small.get(shelf.tenant_id, 1, name) is not first
+
+
+def test_large_knowledge_is_searched_by_whole_passages(known, monkeypatch):
+    with_parts = known.app.extensions["shaman_indexes"]
+    best = known.find("when do you close on saturday")[0]
+    monkeypatch.setattr(index, "WITH_PARTS", 0)
+    known.app.extensions["shaman_indexes"] = IndexCache()
+    assert known.find("when do you close on saturday")[0].title == best.title
+    small, large = (
+        cache.get(known.tenant_id, known.version(), real().name)
+        for cache in (with_parts, known.app.extensions["shaman_indexes"])
+    )
+    assert large.meaning.nbytes == len(large.entries) * 4 * real().dimension < small.meaning.nbytes

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import select
 
 from chatbot.db import across_tenants, as_tenant, write
-from chatbot.errors import Invalid, NotFound, TooLarge, WrongType
+from chatbot.errors import Conflict, Invalid, NotFound, TooLarge, WrongType
 from chatbot.jobs import TRIES, Job, run_next
-from chatbot.knowledge import store
+from chatbot.knowledge import reading, sources, store
 from chatbot.knowledge.reading import give_up
 from chatbot.knowledge.sources import find_source, list_sources
-from chatbot.knowledge.store import NewPassage
+from chatbot.knowledge.store import Edition, NewPassage, Overtaken
 
 PAGE = "---\ntitle: When we bake\nurl: https://bakery.example/times\n---\n# Bread\n\nRye is baked on Fridays."
 
@@ -155,13 +155,56 @@ def test_reading_that_took_its_workers_down_is_given_up(shelf, app):
 
 def test_worker_that_woke_late_changes_nothing(shelf, app):
     source_id = shelf.add("bread.md", "Rye on Fridays")
-    old = shelf.source(source_id).sha256
-    shelf.put("bread.md", "Rye on Mondays")
+    late = Edition("of the late worker", source_id, shelf.source(source_id).sha256)
     stale = [NewPassage("t", "", "Rye on Fridays", "", b"")]
     with app.app_context():
-        done = write(shelf.tenant_id, lambda unit: store.replace_passages(unit, source_id, old, "t", None, stale))
-    assert not done
+        assert write(shelf.tenant_id, lambda unit: store.put_aside(unit, late, 0, stale))
+        assert shelf.find("rye on fridays") == []
+        shelf.put("bread.md", "Rye on Mondays")
+        assert not write(shelf.tenant_id, lambda unit: store.put_aside(unit, late, 1, stale))
+        assert not write(shelf.tenant_id, lambda unit: store.show_edition(unit, late, "t", None, 2))
     assert [passage.text for passage in shelf.passages()] == ["Rye on Mondays"]
+
+
+def test_worker_whose_passages_were_cleared_away_shows_nothing(shelf, app):
+    source_id = shelf.add("bread.md", "Rye on Fridays")
+    half = Edition("half of it is gone", source_id, shelf.source(source_id).sha256)
+    with app.app_context():
+        write(shelf.tenant_id, lambda unit: store.put_aside(unit, half, 0, [NewPassage("t", "", "Rye", "", b"")]))
+        with pytest.raises(Overtaken):
+            write(shelf.tenant_id, lambda unit: store.show_edition(unit, half, "t", None, 2))
+    assert shelf.source(source_id).status == "waiting"
+    shelf.read()
+    assert [passage.text for passage in shelf.passages()] == ["Rye on Fridays"]
+
+
+def test_large_source_is_written_in_portions_and_replaced_whole(shelf, monkeypatch):
+    monkeypatch.setattr(reading, "PORTION", 2)
+    monkeypatch.setattr(store, "_PORTION", store._PORTION.limit(2))
+    pairs = [{"question": f"Question {number}?", "answer": "Rye."} for number in range(5)]
+    source_id = shelf.put("pairs.json", json.dumps(pairs))
+    assert [passage.title for passage in shelf.passages()] == [f"Question {number}?" for number in range(5)]
+    shelf.put("pairs.json", json.dumps(pairs[:3]))
+    assert (len(shelf.passages()), shelf.source(source_id).passage_count) == (3, 3)
+
+
+def test_client_has_so_many_passages_and_no_more(shelf, monkeypatch):
+    monkeypatch.setattr(store, "MAX_PASSAGES", 3)
+    pairs = [{"question": f"Question {number}?", "answer": "Rye."} for number in range(3)]
+    first = shelf.put("pairs.json", json.dumps(pairs))
+    second = shelf.source(shelf.put("one-more.md", "Rye"))
+    assert (second.status, len(shelf.passages())) == ("failed", 3)
+    assert "passages" in second.reason
+    shelf.put("pairs.json", json.dumps(pairs))
+    assert shelf.source(first).status == "ready", "its own old passages don't count"
+
+
+def test_client_has_so_many_sources_and_no_more(shelf, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_SOURCES", 1)
+    shelf.add("a.md", "Rye")
+    shelf.add("a.md", "Rye again")
+    with pytest.raises(Conflict):
+        shelf.add("b.md", "Rye")
 
 
 def test_deleting_takes_the_passages_along(shelf):

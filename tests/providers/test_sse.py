@@ -74,6 +74,23 @@ def test_halves_of_a_character_are_joined_and_a_lone_one_is_left_out() -> None:
     assert read([body])[0] == "🍞 and  alone end"
 
 
+@pytest.mark.parametrize(
+    "name, kept",
+    [
+        (rb'"a\ud800b"', "ab"),
+        (rb'"a\u0000\u202e\nb"', "ab"),
+        (b'"%b"' % (b"x" * 500), "x" * 200),
+        (b"7", ""),
+        (b'{"a": 1}', ""),
+        ('"größer 8b"'.encode(), "größer 8b"),
+    ],
+)
+def test_a_strange_model_name_is_made_storable(name: bytes, kept: str) -> None:
+    body = b'data: {"model":%b,"choices":[{"delta":{"content":"Hi"}}]}\n\n' % name + DONE
+    text, reply = read([body])
+    assert (text, reply.model) == ("Hi", kept)
+
+
 def test_what_was_said_before_it_broke_is_kept() -> None:
     reply = Reply()
     heard: list[str] = []

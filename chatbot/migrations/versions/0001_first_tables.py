@@ -207,6 +207,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("passage_count", sa.Integer(), nullable=False),
+        sa.Column("edition", sa.String(length=26), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -263,6 +264,7 @@ def upgrade() -> None:
     op.create_table(
         "passage",
         sa.Column("source_id", sa.String(length=26), nullable=False),
+        sa.Column("edition", sa.String(length=26), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("title", sa.String(length=500), nullable=False),
         sa.Column("heading", sa.String(length=500), nullable=False),
@@ -279,7 +281,13 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_passage_tenant_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_passage")),
-        sa.UniqueConstraint("tenant_id", "source_id", "position", name=op.f("uq_passage_tenant_id_source_id_position")),
+        sa.UniqueConstraint(
+            "tenant_id",
+            "source_id",
+            "edition",
+            "position",
+            name=op.f("uq_passage_tenant_id_source_id_edition_position"),
+        ),
     )
     op.create_table(
         "message",

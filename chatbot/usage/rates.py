@@ -1,0 +1,33 @@
+"""How often somebody may call, counted by Flask-Limiter over a moving window; each limit is written in words."""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+from flask_limiter.errors import RateLimitExceeded
+from limits import parse_many
+
+from chatbot.extensions import limiter
+
+
+def count_call(rate: str, scope: str, whose: str) -> float | None:
+    """Count a call of `whose` within `scope` against a rate like "5 per minute". Returns the seconds to wait when it is one too many."""
+    try:
+        with limiter.shared_limit(rate, scope=scope, key_func=lambda: whose):
+            return None
+    except RateLimitExceeded:
+        current = limiter.current_limit
+        return max(1.0, current.reset_at - time.time()) if current else 60.0
+
+
+def is_rate(value: Any) -> bool:
+    """Whether `value` is a rate that can be counted: "5 per minute", "5 per minute; 100 per day"."""
+    return isinstance(value, str) and _is_rate(value)
+
+
+@lru_cache(1000)
+def _is_rate(value: str) -> bool:
+    try:
+        return all(item.amount > 0 for item in parse_many(value))
+    except ValueError:
+        return False
