@@ -17,6 +17,7 @@ from chatbot.extensions import babel, cors, csrf, limiter, login, migrate
 from chatbot.knowledge.setup import init_knowledge
 from chatbot.logs import init_logs
 from chatbot.pages import OWN_LANGUAGE, choose_language, init_pages, languages
+from chatbot.rate_storage import IN_MEMORY
 from chatbot.security import init_security
 from chatbot.tenants.doors import init_doors
 
@@ -53,7 +54,7 @@ def create_app(**given: Any) -> Flask:
 
 def init_extensions(app: Flask, settings: Settings) -> None:
     app.config.update(
-        RATELIMIT_STORAGE_URI=settings.REDIS_URL or "memory://",
+        RATELIMIT_STORAGE_URI=settings.REDIS_URL or IN_MEMORY,
         RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.REDIS_URL),
         RATELIMIT_STORAGE_OPTIONS=_redis_patience() if settings.REDIS_URL else {},
         RATELIMIT_KEY_PREFIX="shaman",

@@ -134,7 +134,7 @@ def test_a_queue_that_never_empties_is_swept(
 ) -> None:
     swept: list[int] = []
     monkeypatch.setattr(jobs, "run_next", lambda owner: True)
-    monkeypatch.setattr(jobs, "sweepers", [lambda: swept.append(1) or 1])
+    monkeypatch.setattr(jobs, "sweepers", [lambda: len(swept) + (swept.append(1) is None)])
     thread = JobThread(app)
     thread.start()
     wait(lambda: bool(swept))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from chatbot.chat import conversations
 from chatbot.chat.markdown import plain_to_html, to_html
-from chatbot.chat.models import OPEN, Conversation, Message, Turn
+from chatbot.chat.models import Conversation, Message, Turn
 from chatbot.tenants.doors import Entered
 from chatbot.tenants.settings import AssistantSettings
 

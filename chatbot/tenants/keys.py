@@ -5,13 +5,14 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from chatbot.db import db
 from chatbot.errors import Invalid, Unauthorized
-from chatbot.tenancy import new_id
+from chatbot.tenancy import new_id, table_of
 from chatbot.tenants.models import ApiKey, Tenant
 
 SCOPES = ("chat", "read", "manage")
@@ -46,10 +47,11 @@ def create_key(tenant: Tenant | None, name: str, scopes: Sequence[str]) -> str:
     return f"shm_{key.id}_{secret}"
 
 
-_KEY_AND_TENANT = (
-    select(ApiKey, Tenant)
-    .outerjoin(Tenant, Tenant.id == ApiKey.tenant_id)
-    .where(ApiKey.id == bindparam("key"), ApiKey.revoked_at.is_(None))
+K, TENANT = table_of(ApiKey), table_of(Tenant)
+_KEY_AND_TENANT = (  # Core: every call asks this, and through the ORM it takes three times as long
+    select(K.c.id, K.c.secret_hash, K.c.scopes, *(column.label(f"tenant_{column.name}") for column in TENANT.c))
+    .select_from(K.outerjoin(TENANT, TENANT.c.id == K.c.tenant_id))
+    .where(K.c.id == bindparam("key"), K.c.revoked_at.is_(None))
 )
 
 
@@ -57,10 +59,16 @@ def read_key(presented: str) -> tuple[KeyHolder, Tenant | None]:
     """The holder of a key as presented, and its tenant. Raises Unauthorized for anything that is not a key in force."""
     parts = presented.split("_", 2)
     if len(parts) == 3 and parts[0] == "shm" and parts[1].isascii() and len(parts[1]) == 26:
-        row = db.session.execute(_KEY_AND_TENANT, {"key": parts[1]}).first()
-        if row is not None and hmac.compare_digest(row[0].secret_hash, _digest(parts[2])):
-            return KeyHolder(row[0].id, row[0].tenant_id, frozenset(row[0].scopes)), row[1]
+        row = db.session.connection().execute(_KEY_AND_TENANT, {"key": parts[1]}).first()
+        if row is not None and hmac.compare_digest(row.secret_hash, _digest(parts[2])):
+            return KeyHolder(row.id, row.tenant_id, frozenset(row.scopes)), _tenant(row)
     raise Unauthorized(_("This key is not valid here."))
+
+
+def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant | None:
+    if row.tenant_id is None:
+        return None
+    return Tenant(**{column.name: getattr(row, f"tenant_{column.name}") for column in TENANT.c})
 
 
 def _digest(secret: str) -> str:

@@ -3,8 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from chatbot.api.once import KEPT, forget_answers
+from chatbot.db import across_tenants
+from chatbot.tenants.models import IdempotencyRecord
 from tests.world import OTHER, World
 
 PAIR = {"question": "Do you deliver?", "answer": "On Fridays."}
@@ -58,3 +62,12 @@ def test_a_file_sent_again_is_the_same_file(world: World) -> None:
 def test_a_refused_request_is_not_kept(world: World) -> None:
     assert add(world, "k1", {"question": "", "answer": ""}).status_code == 422
     assert add(world, "k1", PAIR).status_code == 202
+
+
+def test_old_answers_of_a_client_that_calls_no_more_are_swept(world: World) -> None:
+    add(world, "old", PAIR)
+    add(world, "new", PAIR, OTHER)
+    with world.app.app_context():
+        with across_tenants() as session:
+            session.scalars(select(IdempotencyRecord).order_by(IdempotencyRecord.id)).first().created_at -= 2 * KEPT
+        assert (forget_answers(), forget_answers()) == (1, 0)
