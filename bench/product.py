@@ -35,7 +35,6 @@ class Installation:
             "OPENAI_MODEL": model,
             "CHAT_RATE_LIMIT": "1000000 per minute",
             "KEY_RATE_LIMIT": "1000000 per minute",
-            "KEY_RATE_LIMIT": "1000000 per minute",
         }
 
     def flask(self, *words: str) -> str:

@@ -133,8 +133,13 @@ def test_a_queue_that_never_empties_is_swept(
     app: Flask, monkeypatch: pytest.MonkeyPatch, wait: Callable[..., None]
 ) -> None:
     swept: list[int] = []
+
+    def note() -> int:
+        swept.append(1)
+        return 1
+
     monkeypatch.setattr(jobs, "run_next", lambda owner: True)
-    monkeypatch.setattr(jobs, "sweepers", [lambda: len(swept) + (swept.append(1) is None)])
+    monkeypatch.setattr(jobs, "sweepers", [note])
     thread = JobThread(app)
     thread.start()
     wait(lambda: bool(swept))

@@ -574,7 +574,7 @@ ROUND_THE_SESSION = re.compile(
 )
 MAY_GO_ROUND = {
     "chat/store", "db", "health", "knowledge/models", "knowledge/store", "prepare", "sqlite_writer", "tenancy",
-    "tenants/published", "usage/ledger",
+    "tenants/keys", "tenants/published", "usage/ledger",
 }  # fmt: skip
 
 

@@ -75,7 +75,12 @@ _FIRST_OPEN = (
 _CLAIM = (
     update(T)
     .where(T.c.tenant_id == _TENANT, T.c.id == bindparam("turn"), T.c.status == "waiting")
-    .values(status="running", lease_owner=bindparam("owner"), lease_until=bindparam("until"))
+    .values(
+        status="running",
+        lease_owner=bindparam("owner"),
+        lease_until=bindparam("until"),
+        started_at=bindparam("begun", type_=T.c.started_at.type),
+    )
 )
 _EXPIRED = select(T.c.tenant_id, T.c.id).where(IS_OPEN, T.c.status == "running", T.c.lease_until < bindparam("at"))
 _ORPHANS = select(T.c.tenant_id, T.c.conversation_id).where(
@@ -134,7 +139,7 @@ def claim_next(unit: Unit, conversation_id: str, owner: str, until: datetime) ->
     row = unit.execute(_FIRST_OPEN, {"conversation": conversation_id}).first()
     if row is None or row.status == "running":  # turns begin in order, so a running one is the first
         return None
-    if unit.execute(_CLAIM, {"turn": row.id, "owner": owner, "until": until}).rowcount != 1:
+    if unit.execute(_CLAIM, {"turn": row.id, "owner": owner, "until": until, "begun": now()}).rowcount != 1:
         return None
     return turn_by_id(unit, row.id)
 

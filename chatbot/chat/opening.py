@@ -20,6 +20,7 @@ from chatbot.chat.prompt import system_text
 from chatbot.chat.store import ConversationRow, Draft, TurnRow
 from chatbot.db import Unit, read, write
 from chatbot.errors import Conflict, Invalid, NotFound, RateLimited
+from chatbot.knowledge.store import knowledge_version
 from chatbot.tenancy import new_id, now
 from chatbot.tenants.published import published
 from chatbot.usage import quotas
@@ -240,7 +241,8 @@ def _most_tokens(
     earlier = store.history(unit, conversation.id, conversation.message_count + 1, recalled)
     prompts = [str(options[name]) for name in ("session_prompt", "system_prompt") if options.get(name)]
     said = (content for _role, content in earlier)
-    return int(longest) + PASSAGES_TOKENS + estimate_tokens(system_text(settings), question, *prompts, *said)
+    passages = PASSAGES_TOKENS if knowledge_version(unit) else 0
+    return int(longest) + passages + estimate_tokens(system_text(settings), question, *prompts, *said)
 
 
 def _reserve(unit: Unit, turn_id: str, limits: Limits, tokens: int) -> None:

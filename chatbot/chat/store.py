@@ -250,6 +250,7 @@ def add_turn(unit: Unit, conversation: ConversationRow, visitor_id: str, draft: 
         "usage": None,
     }
     lease = {"lease_owner": draft.owner, "lease_until": draft.lease_until, "created_at": at}
+    lease["started_at"] = at if draft.status == "running" else None
     unit.execute(_ADD_TURN, {**values, **lease})
     unit.execute(_GROW_CONVERSATION, {"conversation": conversation.id, "messages": len(messages), "at": at})
     if draft.question is None:

@@ -21,7 +21,7 @@ SCOPES = {"messages": ("messages_per_day", "%Y-%m-%d"), "tokens": ("tokens_per_m
 
 _RESERVE = text(
     "UPDATE quota SET held = held + :amount WHERE tenant_id = :of_tenant AND scope = :scope AND period = :period"
-    " AND used + held + :amount <= :cap"
+    " AND (used + held + :amount <= :cap OR (held = 0 AND used < :cap))"  # the last turn may overshoot, alone
 )
 _KNOWN = text("SELECT 1 FROM quota WHERE tenant_id = :of_tenant AND scope = :scope AND period = :period")
 _BEGIN = text(

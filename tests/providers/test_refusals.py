@@ -72,7 +72,7 @@ def test_a_crowd_does_not_hammer_a_busy_model(llm: ModelServer) -> None:
 
 
 def test_a_crowd_is_served_when_the_model_recovers(llm: ModelServer) -> None:
-    provider = provider_of(llm, "busy-3-1-crowd")
+    provider = provider_of(llm, "busy-2-1-crowd")
     with ThreadPoolExecutor(30) as pool:
         heard = list(pool.map(lambda _: listen(provider, a_call()), range(30)))
     assert {each.ending for each in heard} == {"stop"}
