@@ -132,8 +132,9 @@ class RunningTurn:
     def _usage(self, text: str) -> Usage:
         if self._finish is not None and self._finish.usage is not None:
             return self._finish.usage
+        # Nobody was asked, or not a word came back: nothing is charged. If it was we who ended it, the question is.
         if self._request is None or not self.call.was_asked or not (text or self.call.is_stopped):
-            return Usage()  # nobody was asked, or not a word came back: nothing is charged, unless it was we who ended it
+            return Usage()
         asked = estimate_tokens(*(content for _role, content in self._request.messages))
         return Usage(asked, estimate_tokens(text), estimated=True)
 

@@ -82,8 +82,8 @@ def reserve(unit: Unit, turn_id: str, limits: Limits, amounts: dict[str, int]) -
 def _try_reserve(unit: Unit, values: dict[str, Any], limits: Limits) -> bool:
     if unit.execute(_RESERVE, values).rowcount == 1:
         return True
-    if unit.execute(_KNOWN, values).first() is not None:
-        return False
+    if unit.execute(_KNOWN, values).first() is not None:  # it may have begun between these two looks: so once more
+        return unit.execute(_RESERVE, values).rowcount == 1
     since = _period_start(values["scope"], limits.time_zone)  # the limit is new: what was spent before it counts too
     turns, tokens = unit.execute(_SPENT, {"since": since}).one()
     used = turns if values["scope"] == "messages" else tokens

@@ -102,6 +102,15 @@ def test_a_clients_own_longest_answer_is_held(world: World, model: ModelServer) 
     assert model.tally()["calls"] == 2
 
 
+def test_the_first_turns_of_a_period_are_not_refused(world: World) -> None:
+    """They begin the period's row all at once: one of them makes it, and none takes that for a limit that is reached."""
+    for number in range(6):
+        with world.app.app_context(), across_tenants() as session:
+            session.query(Quota).delete()
+        set_limits(world, messages_per_day=1_000_000, tokens_per_month=1_000_000_000)
+        assert send_many(world, "play instant-3", f"round-{number}") == {200: AT_ONCE}
+
+
 def test_mixed_limits_do_not_deadlock(world: World) -> None:
     set_limits(world, messages_per_day=40, tokens_per_month=10_000_000)
     assert send_many(world, "play instant-3", "mixed") == {200: 40, 429: 24}
@@ -255,7 +264,12 @@ def test_the_ledger_is_what_the_model_tallied(world: World, model: ModelServer, 
     free = ["status-400", "status-429-quota", "html", "silent"]
     names = exact + estimated + free
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: send(world, f"play {name}", name), names))
+        refused = [
+            a.get_json()
+            for a in pool.map(lambda name: send(world, f"play {name}", name), names)
+            if a.status_code == 429
+        ]
+    assert refused == []
     turns = {turn.id: turn for turn in rows(world, Turn)}
     entries = {entry.turn_id: entry for entry in rows(world, LedgerEntry)}
     assert len(entries) == len(turns) == len(names)
