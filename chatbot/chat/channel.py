@@ -10,8 +10,6 @@ from chatbot.chat.events import Event
 class Channel(Protocol):
     """Carries the events of running turns between processes. Losing it costs viewers a second, never a character."""
 
-    is_shared: bool
-
     def publish(self, turn_id: str, event: Event) -> None: ...
 
     def follow(self, turn_id: str) -> Iterator[Event | None]:
@@ -21,8 +19,6 @@ class Channel(Protocol):
 
 class NoChannel:
     """One process: whoever is not found here has ended, or its worker is dead and will be swept."""
-
-    is_shared = False
 
     def publish(self, turn_id: str, event: Event) -> None:
         pass

@@ -152,7 +152,18 @@ def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
     options = {**ask.options}
     if conversation.system_prompt:
         options.setdefault("session_prompt", conversation.system_prompt)
-    draft = _draft(unit, conversation, ask.name, ask.fingerprint, ask.channel, owner, options, ask.text, new_id())
+    draft = Draft(
+        turn_id=new_id(),
+        name=ask.name,
+        fingerprint=ask.fingerprint,
+        channel=ask.channel,
+        status=_first_status(unit, conversation),
+        owner=owner,
+        lease_until=now() + LEASE,
+        options=options,
+        question=ask.text,
+        question_id=new_id(),
+    )
     tokens = _most_tokens(unit, conversation, ask.limits, ask.text, options, ask.expected_tokens)
     _reserve(unit, draft.turn_id, ask.limits, tokens)
     turn = store.add_turn(unit, conversation, visitor_id, draft)
@@ -187,22 +198,12 @@ def _conversation(unit: Unit, ask: Ask, visitor_id: str, current: str | None) ->
     return store.add_conversation(unit, visitor_id, ask.channel, shorten(first_line, 60), shorten(first_line, 200))
 
 
-def _draft(
-    unit: Unit,
-    conversation: ConversationRow,
-    name: str,
-    fingerprint: str,
-    channel: str,
-    owner: str,
-    options: dict[str, Any],
-    question: str | None,
-    question_id: str,
-) -> Draft:
+def _first_status(unit: Unit, conversation: ConversationRow) -> str:
+    """Whether a new turn of the conversation begins at once or stands in line. Raises RateLimited for a full line."""
     waiting = store.open_turns(unit, conversation.id) if conversation.turn_count else 0
     if waiting >= MOST_WAITING:
         raise RateLimited(_("Please wait for the answers to your earlier messages."), retry_after=10)
-    status = "waiting" if waiting else "running"
-    return Draft(new_id(), name, fingerprint, channel, status, owner, now() + LEASE, options, question, question_id)
+    return "waiting" if waiting else "running"
 
 
 def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
@@ -220,8 +221,17 @@ def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
     last = store.last_turn(unit, conversation.id)
     if last is None or last.id != old.id or old.status not in ("failed", "interrupted"):
         raise Conflict(_("This question has been answered, or another came after it."))
-    draft = _draft(
-        unit, conversation, again.name, again.turn_id, old.channel, owner, old.options, None, old.question_id
+    draft = Draft(
+        turn_id=new_id(),
+        name=again.name,
+        fingerprint=again.turn_id,
+        channel=old.channel,
+        status=_first_status(unit, conversation),
+        owner=owner,
+        lease_until=now() + LEASE,
+        options=old.options,
+        question=None,
+        question_id=old.question_id,
     )
     question, _position = store.question(unit, old.question_id)
     tokens = _most_tokens(unit, conversation, again.limits, question, old.options, again.expected_tokens)

@@ -29,8 +29,6 @@ DOWN = 15.0  # seconds in which a Redis that did not answer is told nothing: vie
 class RedisChannel:
     """Publishes what this process's turns say, follows what those of others do."""
 
-    is_shared = True
-
     def __init__(self, url: str) -> None:
         # No second tries: the library's own three, with their pauses, would hold a turn for ten seconds.
         once = Retry(NoBackoff(), 0)
