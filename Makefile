@@ -7,7 +7,7 @@ help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## set everything up and serve (HOST and PORT in .env)
-	@bin/setup run && exec $(python) -m chatbot.serve
+	@bin/setup run && exec $(python) bin/serve
 
 test: dev ## the whole test suite
 	@$(python) -m pytest

@@ -1,6 +1,6 @@
 """The bare relay, a yardstick: the fewest lines of Flask that hand a model's stream on. It stores, checks and knows nothing.
 
-MODEL_URL=http://127.0.0.1:8000/v1 gunicorn -k gthread --threads 320 bench.relay:app
+MODEL_URL=http://127.0.0.1:8000/v1 gunicorn -k gevent --worker-connections 2000 bench.relay:app
 """
 
 import http.client

@@ -1,7 +1,7 @@
 """`python -m bench.seed` (`make seed`): clients with a month of conversations, to try lists, searches and pages on.
 
 Rows are written through Shaman's own models; no model is asked. The clients are named `seed-…`: those that are there
-already are left alone, and `flask client delete seed-bakery` takes one away again.
+already are left alone, and `flask client delete seed-bakery --now` takes one away again.
 """
 
 import argparse

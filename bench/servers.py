@@ -124,35 +124,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def worker_settings() -> tuple[str, str]:
-    """The product's worker class and thread count, so that the relay gets the same; read in a process of its own."""
-    script = "import runpy; s = runpy.run_path('chatbot/gunicorn.conf.py'); print(s['worker_class'], s['threads'])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    kind, threads = done.stdout.split()
-    return kind, threads
-
-
 def relay(model_url: str) -> Server:
-    """The bare relay in front of a model."""
-    kind, threads = worker_settings()
+    """The bare relay in front of a model, on greenlets as the product is."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "--worker-class",
-        kind,
-        "--threads",
-        threads,
-    ]
-    command += [
-        "--worker-connections",
-        "2000",
-        "--no-control-socket",
-        "--log-level",
-        "warning",
-        "bench.relay:app",
-    ]
+    words = f"--bind 127.0.0.1:{port} --worker-class gevent --worker-connections 2000 --no-control-socket --log-level warning"
+    command = [sys.executable, "-m", "gunicorn", *words.split(), "bench.relay:app"]
     return Server("bare relay", command, "/", {"MODEL_URL": model_url}, port)

@@ -9,10 +9,15 @@ from flask import Flask, current_app
 
 from chatbot import jobs
 from chatbot.accounts.commands import account_commands
-from chatbot.console import PlainGroup, plainly
+from chatbot.audit import COMMAND_LINE
+from chatbot.chat.stopping import stop_all
+from chatbot.command_line import PlainGroup, plainly
 from chatbot.db import across_tenants
 from chatbot.knowledge.commands import knowledge_commands
-from chatbot.tenants import clients, keys
+from chatbot.rights import right_of
+from chatbot.secrets_commands import rotate_key
+from chatbot.tenants import clients, keys, purging, standing
+from chatbot.tenants.commands import export_clients, import_clients
 from chatbot.tenants.models import Tenant
 
 client_commands = PlainGroup("client", help="Clients: the businesses that this platform hosts.")
@@ -31,10 +36,24 @@ def create_client(slug: str, name: str, anonymous_chat: bool) -> None:
 
 @client_commands.command("delete")
 @click.argument("slug")
-def delete_client(slug: str) -> None:
-    """Delete a client with everything it owns."""
-    clients.delete_client(slug)
+@click.option("--now", "for_good", is_flag=True, help="At once and for good, instead of after seven days.")
+def delete_client(slug: str, for_good: bool) -> None:
+    """Delete a client with everything it owns. For seven days that can be undone."""
+    tenant_id = standing.delete_client(slug, COMMAND_LINE, for_good=for_good)
+    stop_all(tenant_id)
+    if for_good:
+        purging.purge_client(tenant_id, COMMAND_LINE)
     click.echo(f"Client {slug} is deleted.")
+    if not for_good:
+        click.echo(f"For seven days `flask client undelete {slug}` brings it back; its short name is kept so long.")
+
+
+@client_commands.command("undelete")
+@click.argument("slug")
+def undelete_client(slug: str) -> None:
+    """Take a client's deletion back."""
+    standing.undelete_client(slug, COMMAND_LINE)
+    click.echo(f"Client {slug} is back.")
 
 
 @key_commands.command("create")
@@ -56,6 +75,9 @@ def create_key(slug: str | None, platform: bool, name: str, scopes: tuple[str, .
 def init_commands(app: Flask) -> None:
     for group in (client_commands, key_commands, account_commands, knowledge_commands):
         app.cli.add_command(group)
+    client_commands.add_command(export_clients)
+    client_commands.add_command(import_clients)
+    app.cli.add_command(rotate_key)
     app.cli.command("work", help="Run background jobs in this process until it is stopped.")(work)
     app.cli.command("sweep", help="End the turns whose worker has died.")(sweep)
     app.cli.command("routes-and-rights", help="Every route with its methods and the right it asks for.")(
@@ -82,9 +104,8 @@ def sweep() -> None:
 def _routes_and_rights(app: Flask) -> Callable[[], None]:
     def show() -> None:
         for rule in sorted(app.url_map.iter_rules(), key=str):
-            view = app.view_functions[rule.endpoint]
-            methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
-            right = getattr(view, "required_scope", None)
-            click.echo(f"{methods:12} {rule!s:60} {'key: ' + right if right else 'public'}")
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                right = right_of(rule.endpoint, method)
+                click.echo(f"{method:8} {rule!s:60} {right.who if right else 'nobody'}")
 
     return show

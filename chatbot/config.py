@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from dotenv import load_dotenv
 from limits import parse_many
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatbot.guessable import is_guessable
+from chatbot.oauth_settings import ProviderSettings, read_providers
+from chatbot.outbound.allowance import check_entries
+from chatbot.smtp import read_sender, read_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +80,16 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _smtp_url(value: str) -> str:
+    read_server(value)
+    return value
+
+
+def _mail_from(value: str) -> str:
+    read_sender(value)
+    return value
+
+
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_comma_list)]
@@ -97,7 +110,7 @@ class Settings(BaseSettings):
     DATABASE_OWNER_URL: Annotated[str, AfterValidator(_database_url)] = ""
     REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
     WEB_WORKERS: int = Field(default=1, ge=1, le=64)
-    WEB_THREADS: int = Field(default=320, ge=4, le=4096)
+    WEB_CONNECTIONS: int = Field(default=512, ge=4, le=10_000)
 
     OPENAI_API_KEY: str | None = None
     OPENAI_BASE_URL: Annotated[str, AfterValidator(_origin_url)] | None = None
@@ -114,12 +127,15 @@ class Settings(BaseSettings):
     CHAT_RATE_LIMIT: Annotated[str, AfterValidator(_rate)] = "5 per minute"
     KEY_RATE_LIMIT: Annotated[str, AfterValidator(_rate)] = "6000 per minute"
     DEFAULT_CLIENT: str | None = None
+    OAUTH_SIGN_UP: bool = False
+    SIGN_IN_IDLE_MINUTES: int = Field(default=720, ge=1, le=43_200)
+    SIGN_IN_HOURS: int = Field(default=168, ge=1, le=8760)
     JWT_EXPIRE_MINUTES: int = Field(default=30, ge=1, le=1440)
     CORS_ORIGINS: CommaList = []
-    OUTBOUND_ALLOW: CommaList = []
+    OUTBOUND_ALLOW: Annotated[CommaList, AfterValidator(check_entries)] = []
     TRUSTED_PROXIES: int = Field(default=0, ge=0, le=10)
-    SMTP_URL: str | None = None
-    MAIL_FROM: str | None = None
+    SMTP_URL: Annotated[str, AfterValidator(_smtp_url)] | None = None
+    MAIL_FROM: Annotated[str, AfterValidator(_mail_from)] | None = None
     GRACE_SECONDS: float = Field(default=20, ge=1, le=600)
     LOG_LEVEL: Annotated[str, AfterValidator(str.upper), Field(pattern="^(?i:DEBUG|INFO|WARNING|ERROR|CRITICAL)$")] = (
         "INFO"
@@ -141,7 +157,22 @@ class Settings(BaseSettings):
     def _check_together(self) -> "Settings":
         if self.WEB_WORKERS > 1 and not self.REDIS_URL:
             raise ValueError("WEB_WORKERS above 1 needs REDIS_URL: without it there is one web process")
+        if self.SMTP_URL and not self.MAIL_FROM:
+            raise ValueError("SMTP_URL needs MAIL_FROM, the address that mail comes from")
         return self
+
+    _keys_file: Path | None = PrivateAttr(default=None)
+    _sign_in_providers: dict[str, ProviderSettings] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sign_in_providers(self) -> dict[str, ProviderSettings]:
+        """What OAUTH_<NAME>_… describe, by the name in lower case."""
+        return self._sign_in_providers
+
+    @property
+    def keys_file(self) -> Path | None:
+        """The file that ENCRYPTION_KEYS were read from; None when they are set."""
+        return self._keys_file
 
     @property
     def is_https(self) -> bool:
@@ -170,8 +201,11 @@ def load_settings(**given: Any) -> Settings:
     values = {name: os.environ[name] for name in Settings.model_fields if os.environ.get(name)} | given
     try:
         settings = Settings(**values)
+        settings._sign_in_providers = read_providers({**os.environ, **given})
     except ValidationError as error:
         raise BadSetting(_one_line(error)) from None
+    except ValueError as error:
+        raise BadSetting(f"Setting {error}") from None
     try:
         _keep_secrets(settings)
     except OSError as error:
@@ -184,9 +218,17 @@ def _keep_secrets(settings: Settings) -> None:
     settings.SECRET_KEY = _refuse_guessable(settings.SECRET_KEY) or _kept_secret(
         settings.INSTANCE / "secret_key", lambda: secrets.token_urlsafe(48)
     )
-    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS or _kept_secret(
-        settings.INSTANCE / "encryption_keys", lambda: Fernet.generate_key().decode()
-    ).split(",")
+    if not settings.ENCRYPTION_KEYS:
+        settings._keys_file = settings.INSTANCE / "encryption_keys"
+        settings.ENCRYPTION_KEYS = _kept_keys(settings._keys_file)
+
+
+def _kept_keys(path: Path) -> list[str]:
+    keys = _kept_secret(path, lambda: Fernet.generate_key().decode()).split(",")
+    try:
+        return _fernet_keys(keys)
+    except ValueError as error:
+        raise BadSetting(f"{path} holds no keys ({error}): restore it from your backup") from None
 
 
 def _one_line(error: ValidationError) -> str:

@@ -6,6 +6,8 @@ Two ways in. The ORM session `db.session` (pages, forms, commands, jobs), whose 
 """
 
 import os
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from chatbot.sqlite_writer import SQLiteWriter
 from chatbot.tenancy import EVERY_TENANT, Base, TenancyError, TenantSession, bind_connection
 
 T = TypeVar("T")
+BUSY_SECONDS = 20
 
 
 class Database(SQLAlchemy):
@@ -158,7 +161,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
             "poolclass": QueuePool,
             "pool_size": 8,
             "max_overflow": 24,
-            "connect_args": {"timeout": 20, "check_same_thread": False, "isolation_level": None},
+            "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
             "hide_parameters": True,  # an error never carries anybody's words into a log
         }
     return {
@@ -175,16 +178,43 @@ def listen_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",  # what was deleted or changed, an old secret too, is overwritten at once
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA cache_size=-8000")
         connection.create_function("casefold", 1, _casefold, deterministic=True)
+
+    turn = threading.Lock()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A deferred BEGIN that writes later fails with 'database is locked' whatever the time-out.
         writes = connection.get_execution_options().get("writes", False)
+        if writes:
+            _take_turn(turn, connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    @event.listens_for(engine, "checkin")
+    def _give_turn_back(connection: Any, record: Any) -> None:
+        if record.info.pop("writes", False):
+            turn.release()
+
+
+def _take_turn(turn: threading.Lock, connection: Connection) -> None:
+    """Wait in line with this process's other writers; SQLite's own lock is then for other processes.
+
+    SQLite waits by sleeping, and where greenlets serve, the whole process with it: the one that holds the lock too.
+    """
+    if connection.info.get("writes"):
+        return  # this connection's second transaction: it has not been given back since the first
+    if not turn.acquire(timeout=BUSY_SECONDS):
+        raise OperationalError("BEGIN IMMEDIATE", {}, sqlite3.OperationalError("database is locked"))
+    connection.info["writes"] = True
 
 
 def _casefold(text: str | None) -> str | None:

@@ -6,6 +6,8 @@
     ├── TooLarge (413)      ├── WrongType (415)
     ├── Limited (429)       RateLimited, QuotaReached
     ├── ModelError (502)    ModelRefused, ModelBroken, ModelBusy (503), ModelTimeout (504)
+    ├── MailFailed (502)    ├── SecretUnreadable (500)
+    ├── OutboundRefused (422), OutboundFailed (502)   (chatbot/outbound)
     └── Unavailable (503)   StorageFull (507)
 
 JSON callers read RFC 9457 problem documents, people read `errors/page.html`.
@@ -115,6 +117,17 @@ class ModelBusy(ModelError):
 
 class ModelTimeout(ModelError):
     status, kind = 504, "model-timeout"
+
+
+class MailFailed(ShamanError):
+    """A mail was not handed over. `is_final`: the mail server will not take it later either."""
+
+    status, kind, title = 502, "mail", _l("The mail could not be sent")
+    is_final = False
+
+
+class SecretUnreadable(ShamanError):
+    kind, title = "secret", _l("A secret kept here can't be opened with this installation's ENCRYPTION_KEYS")
 
 
 class Unavailable(ShamanError):

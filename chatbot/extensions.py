@@ -4,7 +4,6 @@ from flask_babel import Babel
 from flask_cors import CORS
 from flask_limiter import Limiter
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_wtf.csrf import CSRFProtect
 
 from chatbot.security import caller_address
@@ -14,4 +13,3 @@ cors = CORS()
 csrf = CSRFProtect()
 limiter = Limiter(key_func=caller_address, headers_enabled=False, strategy="moving-window")
 login = LoginManager()
-migrate = Migrate(render_as_batch=True, compare_type=True)

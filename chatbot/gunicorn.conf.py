@@ -1,9 +1,13 @@
 """How gunicorn serves Shaman: `make run` reads this, and so does `gunicorn -c chatbot/gunicorn.conf.py wsgi:app`.
 
-Threads, because SQLite, argon2 and numpy block a greenlet loop but not other threads, and 500 held streams cost
-76 MB. A thread is held by each open stream and by each page under way, so there are more threads than viewers
-(docs/performance.md has the figures).
+Greenlets: with 200 open streams a turn costs two thirds of what it costs on threads, and its first words come in a
+quarter of the time (docs/performance.md). What blocks all of them for long runs off their loop (`blocking.py`).
 """
+# ruff: noqa: E402  greenlets are put in place before anything else is imported
+
+from gevent import monkey
+
+monkey.patch_all()
 
 import gc
 import signal
@@ -20,9 +24,8 @@ _host = f"[{_settings.HOST}]" if ":" in _settings.HOST else _settings.HOST
 
 bind = f"{_host}:{_settings.PORT}"
 workers = _settings.WEB_WORKERS
-worker_class = "gthread"
-threads = _settings.WEB_THREADS
-worker_connections = threads + 1000  # beyond the threads: kept-alive connections that wait for their next request
+worker_class = "gevent"
+worker_connections = _settings.WEB_CONNECTIONS + 1000  # beyond those: kept-alive ones that wait for their next request
 keepalive = 5
 
 # The worker's main loop reports each second that it lives, however long its streams last: this ends a worker that
@@ -61,21 +64,12 @@ def post_worker_init(worker: Any) -> None:
 
     def on_sigterm(number: int, frame: Any) -> None:
         worker.background.begin_to_end()
-        if hasattr(worker, "method_queue"):
-            worker.method_queue.defer(_stop_listening, worker)
         if callable(stop_serving):
             stop_serving(number, frame)
 
     signal.signal(signal.SIGTERM, on_sigterm)
     # Ctrl-C reaches every process of the terminal: the master tells the workers, and twice would be once too often.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _stop_listening(worker: Any) -> None:
-    """Close this worker's listening sockets, so that whoever knocks is refused at once and not let wait for the end."""
-    worker.set_accept_enabled(False)
-    for listener in worker.sockets:
-        listener.close()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

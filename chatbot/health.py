@@ -3,19 +3,17 @@
 Nothing else is answered before the database's schema is the one that this version of Shaman was written for.
 """
 
-from functools import lru_cache
 from typing import Any
 
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Blueprint, Flask, Response, current_app, jsonify
 from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 
-from chatbot.db import db
+from chatbot.encryption_keys import key_problem
 from chatbot.errors import Unavailable
 from chatbot.extensions import limiter
 from chatbot.jobs import are_waiting
+from chatbot.schema import own_revisions, revision_of_database
 
 blueprint = Blueprint("health", __name__)
 NOBODY_WORKS = "background jobs have waited for more than five minutes: with REDIS_URL set, `flask work` runs them"
@@ -48,6 +46,9 @@ def ready() -> tuple[Response, int]:
     problem = database_problem(current_app)
     if problem:
         return jsonify(status="not ready", database=problem, detail=newer_schema(current_app) or problem), 503
+    wrong = key_problem()
+    if wrong:
+        return jsonify(status="not ready", database="ok", keys="wrong", detail=wrong), 503
     if are_waiting():
         return jsonify(status="not ready", database="ok", jobs="waiting", detail=NOBODY_WORKS), 503
     return jsonify(status="ready", database="ok", jobs="ok"), 200
@@ -56,10 +57,10 @@ def ready() -> tuple[Response, int]:
 def database_problem(app: Flask) -> str | None:
     """Why the database cannot be served from: 'unreachable', 'migrating' (an older schema), 'newer schema'; None if it can."""
     try:
-        at = _revision_of_database()
+        at = revision_of_database()
     except (SQLAlchemyError, OSError):
         return "unreachable"
-    head, known = _revisions(app.extensions["migrate"].directory)
+    head, known = own_revisions()
     if at == head:
         return None
     return "migrating" if at is None or at in known else "newer schema"
@@ -70,18 +71,11 @@ def newer_schema(app: Flask) -> str | None:
     if database_problem(app) != "newer schema":
         return None
     return (
-        f"the database has schema {_revision_of_database()}, which is newer than this version of Shaman"
-        f" (schema {_revisions(app.extensions['migrate'].directory)[0]}): start the version that made it, or restore a backup"
+        f"the database has schema {revision_of_database()}, which is newer than this version of Shaman"
+        f" (schema {own_revisions()[0]}): start the version that made it, or restore a backup"
     )
 
 
-def _revision_of_database() -> str | None:
-    with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-@lru_cache(maxsize=8)
-def _revisions(directory: str) -> tuple[str | None, frozenset[str]]:
-    """This program's newest revision, and all that it knows. They never change while it runs."""
-    script = ScriptDirectory(directory)
-    return script.get_current_head(), frozenset(revision.revision for revision in script.walk_revisions())
+def schema_versions(app: Flask) -> tuple[str | None, str | None]:
+    """The schema that the database has, and the one that this program was written for."""
+    return revision_of_database(), own_revisions()[0]

@@ -1,6 +1,6 @@
 """`make run`, once the libraries are there: prepare, serve, and say where.
 
-    python -m chatbot.serve
+    .venv/bin/python bin/serve
 
 The application's modules are loaded once, here in what becomes gunicorn's master process; the preparation and the web
 processes are forked from it. The preparation's child ends before gunicorn starts, so that what it opened (threads,
@@ -18,22 +18,22 @@ from typing import Any
 from gunicorn.app.wsgiapp import WSGIApplication
 
 from chatbot.config import PROJECT, Settings, load_settings
-from chatbot.prepare import prepare
+from chatbot.prepare import Beginning, prepare
 
 
 def main() -> None:
     """Prepare and serve until stopped. Ends with one line, and not with a traceback, when it can't begin."""
     settings = load_settings()
     _refuse_taken_address(settings)
-    path = _prepare_in_child(settings)
-    Server(settings.PUBLIC_URL + path).run()
+    beginning = _prepare_in_child(settings)
+    Server(settings.PUBLIC_URL + beginning.path, beginning.first_admin).run()
 
 
 class Server(WSGIApplication):
     """gunicorn with the project's own settings file, saying where to go once it listens."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, first_admin: str | None) -> None:
+        self.address, self.first_admin = address, first_admin
         sys.argv = ["gunicorn", "--config", str(Path(__file__).with_name("gunicorn.conf.py")), "wsgi:app"]
         super().__init__(prog="gunicorn")
 
@@ -44,14 +44,15 @@ class Server(WSGIApplication):
 
     def _say_where(self, server: Any) -> None:
         say(f"chat with it at {self.address} (Ctrl-C stops it)")
+        if self.first_admin:
+            say(f"nobody looks after it yet: make the first admin, once and within 24 hours, at {self.first_admin}")
 
 
 def say(text: str) -> None:
     print(f"Shaman: {text}", flush=True)
 
 
-def _prepare_in_child(settings: Settings) -> str:
-    """Returns the path that people begin at."""
+def _prepare_in_child(settings: Settings) -> Beginning:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_prepare, args=(settings, sender))
@@ -62,7 +63,8 @@ def _prepare_in_child(settings: Settings) -> str:
         child.join()  # which had it too
     if child.exitcode:
         raise SystemExit(1)
-    return str(receiver.recv())
+    beginning: Beginning = receiver.recv()
+    return beginning
 
 
 def _prepare(settings: Settings, sender: Connection) -> None:
@@ -89,7 +91,3 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs more rights than this account has. Write one above 1023 into .env, like PORT=5000"
     return f"can't listen on HOST {host}: {error.strerror}"
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from chatbot.blocking import off_loop
+
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
@@ -52,9 +54,10 @@ class SQLiteWriter:
     def _commit(self, group: list[tuple[Work, Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         try:
-            with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            with self._engine.connect().execution_options(writes=True) as connection, connection.begin() as transaction:
                 for work, future in group:
                     _run_one(connection, work, future, done)
+                off_loop(transaction.commit)  # waits for the disk
         except BaseException as error:  # the commit itself failed: nothing of the group is stored
             for future, _ in done:
                 future.set_exception(error)

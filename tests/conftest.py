@@ -11,13 +11,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from bench.model import ModelServer
 from chatbot import create_app
 from chatbot.tenancy import Base
 from tests.world import World, make_world
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1 … where several processes share the tests
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
@@ -46,6 +47,8 @@ def postgres_urls() -> dict[str, str]:
         "DATABASE_URL": need("TEST_DATABASE_URL", "PostgreSQL"),
         "DATABASE_OWNER_URL": need("TEST_DATABASE_OWNER_URL", "PostgreSQL"),
     }
+    if WORKER:
+        urls = own_database(urls)
     engine = create_engine(urls["DATABASE_OWNER_URL"])
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
@@ -53,6 +56,18 @@ def postgres_urls() -> dict[str, str]:
     engine.dispose()
     migrate(create_app(INSTANCE="/tmp/shaman-tests", **urls))
     return urls
+
+
+def own_database(urls: dict[str, str]) -> dict[str, str]:
+    """The same addresses with a database for this one of several test processes, made if it is not there."""
+    owner = make_url(urls["DATABASE_OWNER_URL"])
+    name = f"{owner.database}_{WORKER}"
+    engine = create_engine(owner, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}) is None:
+            connection.execute(text(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'"))
+    engine.dispose()
+    return {key: make_url(url).set(database=name).render_as_string(False) for key, url in urls.items()}
 
 
 def migrate(app: Flask) -> None:
@@ -78,10 +93,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 def empty(owner_url: str) -> None:
+    """Delete every row. Row by row: few are there, and TRUNCATE makes new files for each table. The audit log lets go no other way."""
     engine = create_engine(owner_url)
-    names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+        connection.execute(text("SELECT set_config('app.tenant', '*', true)"))
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(text(f'TRUNCATE "{table.name}"') if table.name == "audit_entry" else table.delete())
     engine.dispose()
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 import chatbot.models
+from chatbot.secrets_at_rest import Encrypted, Placed, place_in
 from chatbot.tenancy import Base, PlatformModel, TenantModel, new_id
 
 assert chatbot.models
@@ -75,8 +76,10 @@ def _value(column: Column[Any], mark: str, ids: dict[str, str]) -> Any:
         parent = key.target_fullname.split(".")[0]
         if key.column.name == "id":
             return ids[parent]
-    if column.name.endswith("_id"):
-        return ids["tenant"] if column.name == "tenant_id" else ids.get(column.name.removesuffix("_id"), new_id())
+    if column.name.endswith("_id") and isinstance(column.type, String):
+        return ids.get(column.name.removesuffix("_id"), new_id())
+    if isinstance(column.type, Encrypted):
+        return Placed(canary(mark, column), place_in(column, ids[column.table.name]))
     return _value_by_type(column, mark)
 
 

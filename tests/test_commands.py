@@ -77,9 +77,22 @@ def test_client_create_refuses_a_name_that_is_taken(app: Flask, runner: FlaskCli
 
 def test_client_delete_takes_everything_with_it(world: World, runner: FlaskCliRunner) -> None:
     world.vera.post(message="hello")
-    assert said(runner, "client", "delete", BAKERY) == [f"Client {BAKERY} is deleted."]
-    assert count(world.app, Tenant) == 1 and count(world.app, Turn) == 0 and count(world.app, ApiKey) == 1
+    assert said(runner, "client", "delete", BAKERY)[0] == f"Client {BAKERY} is deleted."
+    assert world.app.test_client().get(f"/chat/{BAKERY}").status_code == 404 and count(world.app, Turn) == 1
     refused(runner, "client", "delete", BAKERY)
+    assert "undone" in refused(runner, "client", "create", BAKERY, "--name", "Another")
+    assert said(runner, "client", "delete", BAKERY, "--now") == [f"Client {BAKERY} is deleted."]
+    assert count(world.app, Tenant) == 1 and count(world.app, Turn) == 0 and count(world.app, ApiKey) == 1
+    said(runner, "client", "create", BAKERY, "--name", "Another")
+
+
+def test_client_undelete_takes_it_back(world: World, runner: FlaskCliRunner) -> None:
+    refused(runner, "client", "undelete", BAKERY)
+    said(runner, "client", "delete", BAKERY)
+    said(runner, "client", "undelete", BAKERY)
+    assert world.app.test_client().get(f"/chat/{BAKERY}").status_code == 200
+    said(runner, "client", "delete", BAKERY, "--now")
+    refused(runner, "client", "undelete", BAKERY)
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
@@ -169,9 +182,10 @@ def test_sweep_ends_what_a_dead_worker_left(world: World, runner: FlaskCliRunner
 
 def test_routes_and_rights_names_every_route(app: Flask, runner: FlaskCliRunner) -> None:
     lines = said(runner, "routes-and-rights")
-    assert len(lines) == len(list(app.url_map.iter_rules()))
-    assert any("/api/client/knowledge" in line and "key: manage" in line for line in lines)
-    assert any(line.startswith("POST") and "/chat/<slug>" in line and line.endswith("public") for line in lines)
+    assert {line.split()[1] for line in lines} == {str(rule) for rule in app.url_map.iter_rules()}
+    assert "GET /api/client/knowledge key:manage" in map(" ".join, map(str.split, lines))
+    assert "POST /chat/<slug> anyone" in map(" ".join, map(str.split, lines))
+    assert not [line for line in lines if line.endswith(" nobody")]
 
 
 COMMANDS = [

@@ -95,7 +95,7 @@ BAD: list[tuple[str, Any]] = [
     ("WEB_WORKERS", "2"),
     ("WEB_WORKERS", "0"),
     ("WEB_WORKERS", "many"),
-    ("WEB_THREADS", "1"),
+    ("WEB_CONNECTIONS", "1"),
     ("OPENAI_BASE_URL", "localhost:11434/v1"),
     ("CHAT_TIMEOUT", "0"),
     ("CHAT_TIMEOUT", "nan"),
@@ -177,10 +177,10 @@ def test_an_ipv6_host_makes_a_sound_address(environment: dict[str, str], tmp_pat
 
 
 def test_dot_env_is_read_and_the_environment_goes_first(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("PORT=7001\nWEB_THREADS=9\nDEFAULT_CLIENT=bakery\n")
+    (tmp_path / ".env").write_text("PORT=7001\nWEB_CONNECTIONS=9\nDEFAULT_CLIENT=bakery\n")
     environment |= {"PORT": "7002", "INSTANCE": str(tmp_path)}
     settings = load_settings(DEFAULT_CLIENT="given")
-    assert (settings.PORT, settings.WEB_THREADS, settings.DEFAULT_CLIENT) == (7002, 9, "given")
+    assert (settings.PORT, settings.WEB_CONNECTIONS, settings.DEFAULT_CLIENT) == (7002, 9, "given")
 
 
 def test_more_workers_need_redis(environment: dict[str, str], tmp_path: Path) -> None:

@@ -18,10 +18,13 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from chatbot import jobs
+from chatbot.audit import COMMAND_LINE
 from chatbot.db import across_tenants, as_tenant, db
 from chatbot.jobs import TRIES, Job, JobThread, enqueue, run_next
 from chatbot.tenancy import now
-from chatbot.tenants.clients import create_client, delete_client
+from chatbot.tenants.clients import create_client
+from chatbot.tenants.purging import purge_client
+from chatbot.tenants.standing import delete_client
 
 ROOT = Path(__file__).parent.parent
 
@@ -149,7 +152,7 @@ def test_a_queue_that_never_empties_is_swept(
 
 def test_a_job_goes_with_its_client(tenant_id: str, done: list[Any]) -> None:
     put(tenant_id)
-    delete_client("bakery")
+    purge_client(delete_client("bakery", COMMAND_LINE, for_good=True), COMMAND_LINE)
     assert all_jobs() == [] and not run_next("one")
 
 

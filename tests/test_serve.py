@@ -16,7 +16,7 @@ from typing import IO
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMAND = [sys.executable, "-m", "chatbot.serve"]
+COMMAND = [sys.executable, "bin/serve"]
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """The story that tests are told in.
 
-Alice owns the Harbour Bakery, Bob is her staff. Charlie owns the Other Shop and is a stranger to her. Vera visits the
-bakery with her browser, Walt with his. Each client has a key with every scope.
+Alice owns the Harbour Bakery, Bob is her staff, Ulla a user. Charlie owns the Other Shop and is a stranger to her. Vera
+visits the bakery with her browser, Walt with his. Root runs the platform. Each client has a key with every scope.
 """
 
 import re
@@ -11,15 +11,20 @@ from typing import Any
 import orjson
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from chatbot.accounts.models import Account
 from chatbot.accounts.people import create_account
+from chatbot.accounts.sign_ins import begin_sign_in
 from chatbot.db import across_tenants
 from chatbot.tenancy import new_id
 from chatbot.tenants.clients import create_client, find_client
 from chatbot.tenants.keys import create_key
 
 BAKERY, OTHER = "harbour-bakery", "other-shop"
+ALICE, BOB, ULLA = "alice@bakery.example", "bob@bakery.example", "ulla@bakery.example"
+CHARLIE, ROOT = "charlie@other.example", "root@platform.example"
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,16 @@ class World:
 
     walt = vera
 
+    def signed_in(self, email: str, *, strong: bool = False, http: FlaskClient | None = None) -> FlaskClient:
+        """A browser in which the account has signed in, with a second factor where `strong`."""
+        with self.app.app_context(), across_tenants() as session:
+            account_id = session.scalars(select(Account.id).where(Account.email == email)).one()
+            cookie = begin_sign_in(account_id, address="127.0.0.1", device="a test", is_strong=strong)
+        http = http or self.app.test_client()
+        with http.session_transaction() as kept:
+            kept["_user_id"] = cookie
+        return http
+
     def key(self, slug: str = BAKERY) -> dict[str, str]:
         """The headers of a program with the client's key."""
         return {"Authorization": f"Bearer {self.keys[slug]}"}
@@ -47,11 +62,14 @@ def make_world(app: Flask) -> World:
         create_client(BAKERY, "Harbour Bakery", {"greeting": "Good morning!"}, anonymous_chat=True)
         create_client(OTHER, "Other Shop", {"greeting": "Hello."}, anonymous_chat=True)
         for email, slug, role in (
-            ("alice@bakery.example", BAKERY, "admin"),
-            ("bob@bakery.example", BAKERY, "staff"),
-            ("charlie@other.example", OTHER, "admin"),
+            (ALICE, BAKERY, "admin"),
+            (BOB, BAKERY, "staff"),
+            (ULLA, BAKERY, "user"),
+            (CHARLIE, OTHER, "admin"),
+            (ROOT, None, "user"),
         ):
-            create_account(email, email.split("@")[0].title(), None, is_platform_admin=False, slug=slug, role=role)
+            name = email.split("@")[0].title()
+            create_account(email, name, None, is_platform_admin=slug is None, slug=slug, role=role)
         with across_tenants():
             for slug in (BAKERY, OTHER):
                 tenant = find_client(slug)

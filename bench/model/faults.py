@@ -69,6 +69,13 @@ def every(call: Call) -> Iterator[Step]:
     yield from brief(call)
 
 
+def unwell(call: Call) -> Iterator[Step]:
+    """`unwell-<until>`: until that second of the clock every other call fails, with 429 and 500 in turn; then fine."""
+    if time.time() < call.number(0, 0) and call.seen % 2:
+        yield failing(429, {"retry-after": "1"}) if call.seen % 4 == 1 else failing(500)
+    yield from brief(call)
+
+
 def html(call: Call) -> Iterator[Step]:
     """`html`: 200 with a web page, as a captive portal or a wrong address answers."""
     yield Reply(
@@ -345,6 +352,7 @@ ANY_CALL: dict[str, Script] = {  # these fail embeddings too
     "flaky": flaky,
     "busy": busy,
     "every": every,
+    "unwell": unwell,
     "html": html,
     "error-in-200": error_in_200,
     "silent": silent,

@@ -7,7 +7,9 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from chatbot.accounts.people import is_member
+from chatbot.accounts.doors import life
+from chatbot.accounts.sign_ins import role_of
+from chatbot.chat.readers import Reader
 from chatbot.config import Settings
 from chatbot.errors import Forbidden, RateLimited, Unauthorized
 from chatbot.security import caller_address, cookie_name
@@ -29,12 +31,19 @@ class Browser:
 def visitor_subject(tenant: Entered) -> str:
     """Who chats on a page. Where not everybody may, Unauthorized asks people to sign in, Forbidden refuses a stranger."""
     if current_user.is_authenticated:
-        if not (tenant.anonymous_chat or current_user.is_platform_admin or is_member(current_user.id)):
+        if not tenant.anonymous_chat and role_of(current_user, tenant.id) is None:
             raise Forbidden(_("This assistant is for its own people, and your account is not one of theirs."))
-        return f"account:{current_user.get_id()}"
+        return f"account:{current_user.account_id}"
     if not tenant.anonymous_chat:
         raise Unauthorized(_("This assistant is for people who have signed in."))
     return f"browser:{_browser().id}"
+
+
+def reader(tenant: Entered) -> Reader:
+    """Whoever this request is from, to be asked again while its stream lasts."""
+    caller = g.get("caller")
+    cookie = current_user.get_id() if caller is None and current_user.is_authenticated else None
+    return Reader(tenant.id, caller.key_id if caller else None, cookie, life())
 
 
 def _browser() -> Browser:

@@ -121,7 +121,8 @@ def _end(
         return False
     _end_message(unit, turn, ending)
     quotas.settle(unit, turn.id, {"messages": int(ending.is_charged), "tokens": ending.usage.total})
-    ledger.enter(unit, turn.id, turn.channel, ending.model, ending.status, ending.usage)
+    begins = turn.number == 1
+    ledger.enter(unit, turn.id, turn.channel, ending.model, ending.status, ending.usage, begins=begins)
     return True
 
 

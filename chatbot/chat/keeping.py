@@ -12,6 +12,7 @@ from chatbot.chat import ending, store
 from chatbot.chat.ending import Ending
 from chatbot.chat.opening import LEASE
 from chatbot.chat.running import Running
+from chatbot.chat.stopping import stop_unserved
 from chatbot.chat.store import TurnRow
 from chatbot.chat.turn import RunningTurn, interruption
 from chatbot.db import Unit, read, write
@@ -85,6 +86,8 @@ class Keeper:
     def sweep(self) -> int:
         """End the turns of dead workers, begin those that waited for them. Returns how many were ended. Safe anywhere, any time."""
         ended = 0
+        with _alone("the turns of clients that are not served were not stopped"):
+            stop_unserved()
         for tenant_id, turn_id in read(EVERY_TENANT, ending.expired):
             if turn_id in self._running:
                 continue

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 import structlog
 from flask import Flask
 
-from chatbot.chat import ending, store
 from chatbot.chat.channel import Channel
-from chatbot.chat.ending import Ending
 from chatbot.chat.events import BEGINNING, Event, Position
 from chatbot.chat.keeping import Keeper
 from chatbot.chat.opening import OpenedTurn
 from chatbot.chat.running import Running
+from chatbot.chat.stopping import stop_turn
 from chatbot.chat.store import TurnRow
 from chatbot.chat.turn import RunningTurn, Worker
 from chatbot.chat.viewers import Viewers
 from chatbot.chat.watching import Watching
-from chatbot.db import Unit, write
+from chatbot.db import write
 from chatbot.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -40,7 +39,7 @@ class Live:
         self._watching = Watching(app, self._running, channel)
         self._keeper = Keeper(app, self._running, worker.owner, self._spawn)
         self._is_draining = False
-        self.viewers = Viewers(worker.settings.WEB_THREADS)
+        self.viewers = Viewers(worker.settings.WEB_CONNECTIONS)
 
     # --- beginning ---------------------------------------------------------------------------------------------------
 
@@ -101,7 +100,7 @@ class Live:
 
     def stop(self, tenant_id: str, turn_id: str) -> None:
         """End a turn, keeping what was said; wherever it runs, within about a second. An ended turn stays as it is."""
-        write(tenant_id, lambda unit: _stop(unit, turn_id))
+        write(tenant_id, lambda unit: stop_turn(unit, turn_id))
         turn = self._running.get(turn_id)
         if turn is not None:
             turn.call.stop()
@@ -141,12 +140,3 @@ class Live:
     @property
     def running(self) -> int:
         return len(self._running)
-
-
-def _stop(unit: Unit, turn_id: str) -> None:
-    row = store.turn_by_id(unit, turn_id)
-    if row is None:
-        return
-    ending.lock(unit, row.conversation_id)  # before its turns, as everybody takes them
-    if store.ask_to_stop(unit, turn_id) == "waiting":
-        ending.end_waiting(unit, row, Ending("stopped", "", "stopped"))

@@ -22,6 +22,7 @@ from chatbot.db import Unit, read, write
 from chatbot.errors import Conflict, Invalid, NotFound, RateLimited
 from chatbot.knowledge.store import knowledge_version
 from chatbot.tenancy import new_id, now
+from chatbot.tenants.defaults import platform_defaults
 from chatbot.tenants.published import published
 from chatbot.usage import quotas
 from chatbot.usage.ledger import estimate_tokens
@@ -105,7 +106,8 @@ def open_turn(ask: Ask, owner: str) -> OpenedTurn:
     QuotaReached, RateLimited when too many messages wait already.
     """
     check_name(ask.name)
-    return _once_more(lambda: write(ask.tenant_id, lambda unit: _open(unit, ask, owner)))
+    measure = _Measure(ask.limits, ask.expected_tokens, platform_defaults().settings)
+    return _once_more(lambda: write(ask.tenant_id, lambda unit: _open(unit, ask, owner, measure)))
 
 
 def check_name(name: str) -> None:
@@ -132,7 +134,17 @@ def retry_turn(again: Again, owner: str) -> OpenedTurn:
     Raises NotFound for a turn that is not this visitor's, Conflict unless it is the last and ended without an answer.
     """
     check_name(again.name)
-    return _once_more(lambda: write(again.tenant_id, lambda unit: _retry(unit, again, owner)))
+    measure = _Measure(again.limits, again.expected_tokens, platform_defaults().settings)
+    return _once_more(lambda: write(again.tenant_id, lambda unit: _retry(unit, again, owner, measure)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """By what a turn's cost is reckoned: the client's caps, the longest answer where nobody set one, what it inherits."""
+
+    limits: Limits
+    longest: int
+    inherited: dict[str, Any]
 
 
 def _once_more(attempt: Callable[[], OpenedTurn]) -> OpenedTurn:
@@ -143,7 +155,7 @@ def _once_more(attempt: Callable[[], OpenedTurn]) -> OpenedTurn:
         return attempt()
 
 
-def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
+def _open(unit: Unit, ask: Ask, owner: str, measure: _Measure) -> OpenedTurn:
     visitor_id, current = store.visitor(unit, ask.subject)
     known = store.turn_by_name(unit, visitor_id, ask.name) or _claimed(unit, ask, visitor_id)
     if known is not None:
@@ -164,7 +176,7 @@ def _open(unit: Unit, ask: Ask, owner: str) -> OpenedTurn:
         question=ask.text,
         question_id=new_id(),
     )
-    tokens = _most_tokens(unit, conversation, ask.limits, ask.text, options, ask.expected_tokens)
+    tokens = _most_tokens(unit, conversation, measure, ask.text, options)
     _reserve(unit, draft.turn_id, ask.limits, tokens)
     turn = store.add_turn(unit, conversation, visitor_id, draft)
     return OpenedTurn(turn, store.turns_ahead(unit, turn) if turn.status == "waiting" else 0, is_new=True)
@@ -206,7 +218,7 @@ def _first_status(unit: Unit, conversation: ConversationRow) -> str:
     return "waiting" if waiting else "running"
 
 
-def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
+def _retry(unit: Unit, again: Again, owner: str, measure: _Measure) -> OpenedTurn:
     found = store.find_visitor(unit, again.subject)
     if found is None:
         raise NotFound()
@@ -234,19 +246,19 @@ def _retry(unit: Unit, again: Again, owner: str) -> OpenedTurn:
         question_id=old.question_id,
     )
     question, _position = store.question(unit, old.question_id)
-    tokens = _most_tokens(unit, conversation, again.limits, question, old.options, again.expected_tokens)
+    tokens = _most_tokens(unit, conversation, measure, question, old.options)
     _reserve(unit, draft.turn_id, again.limits, tokens)
     return OpenedTurn(store.add_turn(unit, conversation, visitor_id, draft), 0, is_new=True)
 
 
 def _most_tokens(
-    unit: Unit, conversation: ConversationRow, limits: Limits, question: str, options: dict[str, Any], default: int
+    unit: Unit, conversation: ConversationRow, measure: _Measure, question: str, options: dict[str, Any]
 ) -> int:
     """What a turn may cost, as far as can be told before it is put together: what is sent, and the longest answer."""
-    if not limits.has_token_cap:
+    if not measure.limits.has_token_cap:
         return 0
-    settings = published(unit).settings
-    longest = options.get("max_tokens") or settings.max_tokens or default
+    settings = published(unit, measure.inherited).settings
+    longest = options.get("max_tokens") or settings.max_tokens or measure.longest
     recalled = CONTEXT if settings.context_messages is None else settings.context_messages
     earlier = store.history(unit, conversation.id, conversation.message_count + 1, recalled)
     prompts = [str(options[name]) for name in ("session_prompt", "system_prompt") if options.get(name)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_login import current_user
 from flask_wtf import FlaskForm
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,7 +23,9 @@ from chatbot.db import read
 from chatbot.error_pages import storage_problem
 from chatbot.errors import BadRequest, ShamanError, WrongType
 from chatbot.tenancy import new_id
+from chatbot.tenants.defaults import platform_defaults
 from chatbot.tenants.doors import Entered, enter_by_slug, reads_only
+from chatbot.tenants.named_endpoint import names_endpoint
 from chatbot.tenants.published import published
 
 blueprint = Blueprint("chat", __name__, url_prefix="/chat/<slug>")
@@ -43,6 +46,16 @@ def _take_forms_alone() -> None:
     """A form's fields are words: out of JSON or files they would come as something else."""
     if request.method == "POST" and (request.mimetype not in FORMS or request.files):
         raise WrongType()
+
+
+@blueprint.before_request
+def _lead_to_sign_in() -> AnyResponse | None:
+    """Where members alone chat, a signed-out browser that wants a page is led to sign-in; a program reads its 401."""
+    wants_page = any(kind == "text/html" for kind, _quality in request.accept_mimetypes)
+    is_asked_who = not _tenant().anonymous_chat and not current_user.is_authenticated
+    if request.method in ("GET", "HEAD") and wants_page and is_asked_who:
+        return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")), 303)
+    return None
 
 
 @blueprint.url_defaults
@@ -220,7 +233,7 @@ def _page(form: MessageForm, error: ShamanError | None = None) -> str:
         form=form,
         problem=error.problem() if error else None,
         message_limit=_settings().MESSAGE_LIMIT,
-        has_model=_settings().has_model,
+        has_model=_has_model(),
         open_turn=turn.id if turn else None,
         event_position=_seen(messages, turn.id) if turn else None,
     )
@@ -243,6 +256,14 @@ def _seen(messages: list[views.MessageView], turn_id: str) -> str:
     """The position up to which the page shows the answer of an open turn."""
     text = next((m.text for m in messages if m.turn_id == turn_id and m.role == "assistant"), "")
     return str(len(text))
+
+
+def _has_model() -> bool:
+    """Whether a language model is to answer here: the platform's own, or an endpoint that the client names."""
+    if _settings().has_model:
+        return True
+    inherited = platform_defaults().settings
+    return read(_tenant().id, lambda unit: names_endpoint(unit, published(unit, inherited).settings.model))
 
 
 def _assistant() -> views.AssistantView:

@@ -1,18 +1,23 @@
 """The ways a turn's events reach a caller: an event stream, or one answer at the end."""
 
+import select
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from flask import Response, g, request
+from flask import Flask, Response, current_app, g, request
+from flask_babel import gettext as _
 
+from chatbot.chat.doors import reader
 from chatbot.chat.events import BEGINNING, Event, Position
 from chatbot.chat.live import Live
+from chatbot.chat.readers import ASK_EVERY, Reader
 from chatbot.chat.viewers import MOST_A_BROWSER, MOST_AN_ADDRESS
 from chatbot.db import db
+from chatbot.errors import Forbidden
 from chatbot.security import caller_address
 
 COMMENT_EVERY = 10  # seconds of silence; a proxy cuts an idle stream at 60, a caller may at 15
@@ -33,7 +38,10 @@ def event_stream(live: Live, tenant_id: str, turn_id: str, after: Position = BEG
     Raises Unavailable or RateLimited when there is no place for another viewer.
     """
     give_back = live.viewers.take_place(_groups())
-    frames = _frames(live.follow(tenant_id, turn_id, after), request.environ.get("gunicorn.socket"))
+    asked = cast(Any, current_app)._get_current_object(), reader(g.tenant)
+    frames = _frames(
+        _while_allowed(live.follow(tenant_id, turn_id, after), after, *asked), request.environ.get("gunicorn.socket")
+    )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     response = Response(frames, mimetype="text/event-stream", headers=headers)
     response.call_on_close(give_back)
@@ -46,6 +54,22 @@ def _groups() -> dict[str, int]:
     if browser is None:
         return {}
     return {f"browser:{browser.id}": MOST_A_BROWSER, f"address:{caller_address()}": MOST_AN_ADDRESS}
+
+
+def _while_allowed(
+    followed: Iterator[Event | None], position: Position, app: Flask, reader: Reader
+) -> Iterator[Event | None]:
+    """The events, until the right to read them is withdrawn: that ends the stream within some seconds, the turn goes on."""
+    asked = time.monotonic()
+    for event in followed:
+        if time.monotonic() - asked > ASK_EVERY:
+            with app.app_context():
+                if not reader.may_read():
+                    yield Event("error", Forbidden(_("You may not read this any more.")).problem(), position)
+                    return
+            asked = time.monotonic()
+        yield event
+        position = event.position if event is not None else position
 
 
 def _frames(followed: Iterator[Event | None], connection: socket.socket | None) -> Iterator[bytes]:
@@ -66,7 +90,9 @@ def _has_left(connection: socket.socket | None) -> bool:
     if connection is None:
         return False
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        looking = select.poll()
+        looking.register(connection, select.POLLIN)
+        return bool(looking.poll(0)) and connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except (BlockingIOError, InterruptedError):
         return False
     except (OSError, ValueError):

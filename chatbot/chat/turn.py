@@ -25,6 +25,7 @@ from chatbot.db import Unit, is_passing, read, write
 from chatbot.errors import ModelBroken, ModelError, ModelTimeout, ShamanError, Unavailable
 from chatbot.providers import Providers
 from chatbot.providers.contract import Call, ChatRequest, Finish, Stopped
+from chatbot.providers.sse import LONGEST_NAME
 from chatbot.tenancy import now
 from chatbot.usage.ledger import Usage, estimate_tokens
 
@@ -72,6 +73,7 @@ class RunningTurn:
         self._request: ChatRequest | None = None
         self._finish: Finish | None = None
         self._version: int | None = None
+        self._endpoint = ""  # the name of the one that is asked; empty for the platform's own
 
     def events(self) -> Iterator[Event]:
         """The turn's events from `start` to `done` or `error`; the turn is settled before the last one is given."""
@@ -96,7 +98,8 @@ class RunningTurn:
     def _speak(self) -> Iterator[Event]:
         gathered = context.gather(self.row, self._worker.settings)
         self._request, self._version = gathered.request, gathered.settings_version
-        provider = self._worker.providers.for_assistant(gathered.assistant)
+        self._endpoint = gathered.endpoint.name if gathered.endpoint else ""
+        provider = self._worker.providers.for_endpoint(gathered.endpoint)
         room = self._worker.settings.ANSWER_LIMIT
         for piece in provider.stream(gathered.request, self.call):
             if isinstance(piece, Finish):
@@ -124,10 +127,16 @@ class RunningTurn:
             finish_reason=_finish_reason(status, self._finish),
             problem=problem,
             usage=self._usage(text),
-            model=self._finish.model if self._finish else (self._request.model or "" if self._request else ""),
+            model=self._model(),
             citations=cited(text, passages),
             settings_version=self._version,
         )
+
+    def _model(self) -> str:
+        """The model as the ledger names it, which is how a client's settings do: `<endpoint>/<model>`."""
+        asked = self._request.model or "" if self._request else ""
+        model = self._finish.model if self._finish else asked
+        return f"{self._endpoint}/{model}".rstrip("/")[:LONGEST_NAME] if self._endpoint else model
 
     def _usage(self, text: str) -> Usage:
         if self._finish is not None and self._finish.usage is not None:

@@ -1,4 +1,4 @@
-"""How many may watch at once: each viewer holds a thread, and pages need some too."""
+"""How many may watch at once: each holds memory and a connection, and pages need some too."""
 
 import threading
 from collections import Counter
@@ -13,10 +13,10 @@ MOST_AN_ADDRESS = 60  # of browsers: an office has one address
 
 
 class Viewers:
-    """The places for viewers in one process: of `threads`, an eighth is kept for everything else."""
+    """The places for viewers in one process: of `connections`, an eighth is kept for everything else."""
 
-    def __init__(self, threads: int) -> None:
-        self._most = max(2, threads - max(2, threads // 8))
+    def __init__(self, connections: int) -> None:
+        self._most = max(2, connections - max(2, connections // 8))
         self._count = 0
         self._by_group: Counter[str] = Counter()
         self._lock = threading.Lock()

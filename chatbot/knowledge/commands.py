@@ -7,7 +7,7 @@ import click
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from chatbot.console import PlainGroup
+from chatbot.command_line import PlainGroup
 from chatbot.db import across_tenants, as_tenant
 from chatbot.errors import Invalid, NotFound, ShamanError, TooLarge
 from chatbot.knowledge.parsing import MEDIA_TYPES

@@ -7,25 +7,22 @@ there once and mapped from the file afterwards, so only what is used takes memor
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from chatbot.blocking import off_loop
+from chatbot.knowledge.arrays import Vectors, np
+from chatbot.memory import give_memory_back
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
     from tokenizers import Tokenizer
-
-Vectors = NDArray[np.float32]
 
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
@@ -73,29 +70,27 @@ class BuiltinEmbedder:
         if self._loaded is None:
             with self._lock:
                 if self._loaded is None:
-                    self._loaded = _load_tokenizer(), _load_session(self._cache)
-                    _give_memory_back()
+                    self._loaded = off_loop(lambda: (_load_tokenizer(), _load_session(self._cache)))
+                    give_memory_back()
         return self._loaded
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See Embedder.embed. Texts run one by one: padding them to one length would cost more than it saves."""
-        vectors = np.zeros((len(texts), self.dimension), np.float32)
         if not texts:
-            return vectors
+            return np.zeros((0, self.dimension), np.float32)
         tokenizer, session = self.load()
-        for row, text in enumerate(texts):
-            vectors[row] = _embed_one(tokenizer, session, text)
+        vectors = off_loop(lambda: [_embed_one(tokenizer, session, text) for text in texts])
         if len(texts) > 1:
-            _give_memory_back()
-        return vectors
+            give_memory_back()
+        return np.stack(vectors)
 
 
-def _embed_one(tokenizer: Tokenizer, session: InferenceSession, text: str) -> NDArray[np.float32]:
+def _embed_one(tokenizer: Tokenizer, session: InferenceSession, text: str) -> Vectors:
     plain = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode()
     pieces = np.array([tokenizer.encode(plain).ids], np.int64)
     ones = np.ones_like(pieces)
     feed = {"input_ids": pieces, "attention_mask": ones, "token_type_ids": np.zeros_like(pieces)}
-    states: NDArray[np.float32] = session.run(None, feed)[0][0]
+    states: Vectors = session.run(None, feed)[0][0]
     mean = states.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
@@ -181,18 +176,3 @@ def _pinned(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise EmbedderBroken(f"{path} is not the file that was pinned")
     return content
-
-
-@cache
-def _trim() -> object:
-    """glibc's malloc_trim, or None where the C library has none (musl, macOS)."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
-        return None
-
-
-def _give_memory_back() -> None:
-    trim = _trim()
-    if callable(trim):
-        trim(0)

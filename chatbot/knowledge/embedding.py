@@ -6,7 +6,8 @@ from typing import cast
 import structlog
 from flask import current_app
 
-from chatbot.knowledge.embedder import Embedder, Vectors
+from chatbot.knowledge.arrays import Vectors
+from chatbot.knowledge.embedder import Embedder
 from chatbot.knowledge.vectors import pack_each, texts_to_embed
 
 log = structlog.get_logger(__name__)

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 from flask import current_app
 
 from chatbot.db import Unit, db, read
 from chatbot.knowledge import store
-from chatbot.knowledge.embedder import Vectors
+from chatbot.knowledge.arrays import Vectors, np
 from chatbot.knowledge.parsing import is_pairs
 from chatbot.knowledge.passages import with_context
 from chatbot.knowledge.reading import ask_to_embed_again

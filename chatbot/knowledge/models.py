@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DDL, ForeignKeyConstraint, Index, LargeBinary, String, Text, UniqueConstraint, event
+from sqlalchemy import DDL, JSON, ForeignKeyConstraint, Index, LargeBinary, String, Text, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatbot.tenancy import TenantModel, now
@@ -16,7 +16,7 @@ class Source(TenantModel):
     """A file, a page or a question-answer pair. `name` tells it apart within the client: adding it again replaces it.
 
     `content` keeps the bytes as they came until they have been read; `status` is one of STATES. `edition` names the
-    reading whose passages are shown.
+    reading whose passages are shown. `listed` is what a client document says of it, for a page or a pair.
     """
 
     __tablename__ = "source"
@@ -32,6 +32,7 @@ class Source(TenantModel):
     reason: Mapped[str | None] = mapped_column(Text)
     passage_count: Mapped[int] = mapped_column(default=0)
     edition: Mapped[str] = mapped_column(String(26), default="")
+    listed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from chatbot.knowledge.embedder import MAX_CHARACTERS, EmbedderBroken, Vectors
+from chatbot.knowledge.arrays import Vectors, np
+from chatbot.knowledge.embedder import MAX_CHARACTERS, EmbedderBroken
 
 if TYPE_CHECKING:
     from openai import OpenAI

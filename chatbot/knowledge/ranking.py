@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from chatbot.knowledge.arrays import Vectors, np
 
 Key = int | str
 
@@ -42,9 +41,7 @@ class Ranking:
         return self.confidence >= ENOUGH
 
 
-def rank(
-    keys: Sequence[Key], meaning: NDArray[np.float32], words: Sequence[tuple[Key, float]], limit: int = 5
-) -> Ranking:
+def rank(keys: Sequence[Key], meaning: Vectors, words: Sequence[tuple[Key, float]], limit: int = 5) -> Ranking:
     """Join both lists.
 
     `keys`: n passages; `meaning`: (n,) how near each is to the question (`Meaning.scores`); `words`: (key, 0 to 1) of those

@@ -21,18 +21,23 @@ from chatbot.knowledge.models import Source
 from chatbot.knowledge.parsing import Document, Unreadable, is_pairs, parse
 from chatbot.knowledge.store import MAX_PASSAGES, PORTION, Edition, NewPassage, Pending, TooManyPassages
 from chatbot.tenancy import new_id
+from chatbot.tenants.standing import is_served
 
 log = structlog.get_logger(__name__)
 
 BATCH = 16  # passages embedded at once
 OPEN = ("waiting", "reading")
 LONGEST_PAUSE = 60  # minutes between two tries of an embedder that fails
+UNSERVED_PAUSE = timedelta(minutes=5)  # between two looks whether a suspended or deleted client is back
 
 
 @handles("read_source")
 def read_source(source_id: str) -> None:
-    """Read the source unless that has been done. The session's tenant is the source's."""
+    """Read the source unless that has been done. The session's tenant is the source's; one that is not served waits."""
     tenant_id = _tenant_id()
+    if not read(tenant_id, is_served):
+        enqueue("read_source", delay=UNSERVED_PAUSE, source_id=source_id)
+        return
     pending = write(tenant_id, lambda unit: store.begin_reading(unit, source_id))
     if pending is None:
         _forget_others(tenant_id, source_id)  # that a worker left which died at the very end
@@ -149,6 +154,9 @@ def _embedded(document: Document, has_pairs: bool) -> list[NewPassage]:
 def embed_again(pause: int = 1) -> None:
     """Give the vectors of the embedder in use to passages that have another's, or none. Comes back while it fails."""
     tenant_id, name = _tenant_id(), embedder_in_use().name
+    if not read(tenant_id, is_served):
+        enqueue("embed_again", delay=UNSERVED_PAUSE, pause=pause)
+        return
     while rows := read(tenant_id, lambda unit: store.stale_passages(unit, name, BATCH)):
         made = _vectors_of(rows)
         if made is None:

@@ -48,10 +48,20 @@ def add_file(name: str, content: bytes, media_type: str | None = None) -> Source
 
 def add_pair(question: str, answer: str) -> Source:
     """Add a question with its answer, or replace the answer. Raises Invalid, naming the field."""
+    return _keep(*pair_source(question, answer))
+
+
+def pair_source(question: str, answer: str) -> tuple[Source, bytes]:
+    """A question with its answer as a source, not yet of any client, and its bytes. Raises Invalid, naming the field."""
     asked, answered = _checked_text("question", question, QUESTION), _checked_text("answer", answer, ANSWER)
-    name = "question: " + shortened(asked).casefold()[:480]
-    content = orjson.dumps({"question": asked, "answer": answered})
-    return _keep(Source(kind="pair", name=name, title=shortened(asked), media_type=PAIRS), content)
+    listed = {"question": asked, "answer": answered}
+    source = Source(kind="pair", name=pair_name(asked), title=shortened(asked), media_type=PAIRS, listed=listed)
+    return source, orjson.dumps(listed)
+
+
+def pair_name(question: str) -> str:
+    """The name of a question's source: however it is written, it is one."""
+    return "question: " + shortened(question).casefold()[:480]
 
 
 def find_source(source_id: str) -> Source:
@@ -89,7 +99,7 @@ def _keep(new: Source, content: bytes) -> Source:
         db.session.add(source)
     elif source.sha256 == digest and (source.status == "ready" or is_awaited(source.id)):
         return source
-    source.kind, source.media_type = new.kind, new.media_type
+    source.kind, source.media_type, source.listed = new.kind, new.media_type, new.listed
     source.content, source.sha256 = content, digest
     source.status, source.reason, source.updated_at = "waiting", None, now()
     try:

@@ -10,12 +10,8 @@ import re
 import struct
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from chatbot.knowledge.arrays import Vectors, np
 from chatbot.knowledge.passages import STEP, with_context
-
-Vectors = NDArray[np.float32]
 
 HEAD = "<I"  # before the rows: their dimension
 START = struct.calcsize(HEAD)

@@ -90,7 +90,10 @@ def _copy(connection: Connection) -> None:
     """Keep what is there as `….before-upgrade`, whole and for its owner alone, unless it is empty or nothing will change."""
     current = MigrationContext.configure(connection).get_current_heads()
     connection.rollback()
-    destination = context.get_revision_argument()
+    try:
+        destination = context.get_revision_argument()
+    except KeyError:
+        return  # `flask db migrate`, which only compares
     if settings.database_file is None or not current or current == (destination,):
         return
     kept = settings.database_file.with_suffix(".before-upgrade")

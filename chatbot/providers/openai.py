@@ -87,6 +87,23 @@ class OpenAIProvider:
             self._streams -= 1
             response.close()
 
+    def list_models(self, call: Call, longest: int) -> bytes:
+        """What the endpoint answers when it is asked for its models, `longest` bytes of it at the most.
+
+        Raises one of openai.OpenAIError or httpx2.HTTPError, ValueError for more than that, or Stopped.
+        """
+        with on_behalf_of(call):
+            stream = self._client.get("/models", cast_to=object, stream=True, stream_cls=RawStream)
+        body = b""
+        try:
+            for piece in stream.response.iter_bytes():
+                body += piece
+                if len(body) > longest:
+                    raise ValueError("longer than any list of models")
+            return body
+        finally:
+            stream.response.close()
+
     def close(self) -> None:
         """Close the connections that are kept for the next call."""
         self._http.close()

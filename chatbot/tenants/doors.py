@@ -5,7 +5,7 @@ A body is read whole before anything is written: a caller that sends slowly hold
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -13,10 +13,11 @@ from flask import Flask, current_app, g, request
 from flask_babel import gettext as _
 
 from chatbot.db import db
-from chatbot.errors import Forbidden, RateLimited, Unauthorized
+from chatbot.errors import Forbidden, NotFound, RateLimited, Unauthorized
 from chatbot.tenants.clients import default_client, find_client
+from chatbot.tenants.defaults import platform_defaults
 from chatbot.tenants.fields import is_time_zone
-from chatbot.tenants.keys import read_key
+from chatbot.tenants.keys import KeyHolder, read_key
 from chatbot.tenants.models import Tenant
 from chatbot.usage.quotas import Limits, limits_of
 from chatbot.usage.rates import count_call, is_rate
@@ -29,7 +30,7 @@ AROUND_TEXT, AROUND_FILE = 16 << 10, 64 << 10  # bytes for what stands around a 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The tenant that a request entered, as plain values that outlive the session."""
+    """The tenant that a request entered, as plain values that outlive the session. `role` is the person's, in its console."""
 
     id: str
     slug: str
@@ -37,6 +38,9 @@ class Entered:
     anonymous_chat: bool
     limits: Limits
     chat_rate: str | None
+    is_active: bool = True
+    requires_second_factor: bool = False
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,17 @@ class Caller:
 def init_doors(app: Flask) -> None:
     @app.url_value_preprocessor  # before the blueprints' own, which enter a tenant
     def _say_whether_it_writes(endpoint: str | None, values: dict[str, Any] | None) -> None:
-        db.session().info["writes"] = request.method not in READS
+        may_write()
 
 
 def reads_only() -> None:
     """This request's ORM session only reads: what it stores goes through `db.write`, whose lock a session must not hold."""
     db.session().info["writes"] = False
+
+
+def may_write() -> None:
+    """From here on this request's ORM session writes, unless the request only reads."""
+    db.session().info["writes"] = request.method not in READS
 
 
 def take_body(longest_text: int | None = None, file_bytes: int = 0) -> None:
@@ -88,16 +97,43 @@ def enter_default() -> Entered | None:
     return _enter(tenant) if tenant else None
 
 
+def enter_console(slug: str, role_in: Callable[[str], str | None]) -> Entered:
+    """Enter the console of the client called `slug`, suspended or not, as somebody whose role `role_in` tells by its id.
+
+    Raises NotFound for whom it is not: the same as for a client that never was.
+    """
+    tenant = find_client(slug)
+    role = role_in(tenant.id)
+    if role is None:
+        raise NotFound()
+    return _bind(replace(_entered(tenant), role=role))
+
+
 def _enter(tenant: Tenant) -> Entered:
     if not tenant.is_active:
         raise Forbidden(_("This assistant is not available at the moment."))
-    db.session().enter(tenant.id)
-    limits = limits_of(tenant.limits, tenant.time_zone if is_time_zone(tenant.time_zone) else "UTC")
-    rate = tenant.limits.get("chat_rate")  # one that can't be counted would let everybody through
-    chat_rate = rate if is_rate(rate) else None
-    entered = Entered(tenant.id, tenant.slug, tenant.name, tenant.anonymous_chat, limits, chat_rate)
+    return _bind(_entered(tenant))
+
+
+def _bind(entered: Entered) -> Entered:
+    db.session().enter(entered.id)
     g.tenant = entered
     return entered
+
+
+def _entered(tenant: Tenant) -> Entered:
+    own = platform_defaults().limits | {name: value for name, value in tenant.limits.items() if value is not None}
+    rate = own.get("chat_rate")  # one that can't be counted would let everybody through
+    return Entered(
+        id=tenant.id,
+        slug=tenant.slug,
+        name=tenant.name,
+        anonymous_chat=tenant.anonymous_chat,
+        limits=limits_of(own, tenant.time_zone if is_time_zone(tenant.time_zone) else "UTC"),
+        chat_rate=rate if is_rate(rate) else None,
+        is_active=tenant.is_active,
+        requires_second_factor=tenant.requires_second_factor,
+    )
 
 
 def bearer() -> str | None:
@@ -125,36 +161,48 @@ def enter_by_key(credential: str, scope: str) -> Caller:
     caller = Caller(_enter(tenant), holder.key_id, holder.scopes)
     g.caller = caller
     db.session.commit()  # no transaction stays open while the call is counted and its body comes in
-    _check_key_rate(caller)
+    _check_key_rate(caller.key_id)
     return caller
 
 
-def _check_key_rate(caller: Caller) -> None:
-    wait = count_call(current_app.config["SHAMAN"].KEY_RATE_LIMIT, "key", caller.key_id)
+def enter_by_platform_key() -> KeyHolder:
+    """Let in a program with a key of the platform that has the scope `manage`, and count the call; no tenant is entered.
+
+    Raises Unauthorized, Forbidden, RateLimited.
+    """
+    reads_only()
+    credential = bearer()
+    if credential is None:
+        raise Unauthorized(_("A platform key is needed: “Authorization: Bearer <key>”."))
+    holder, tenant = read_key(credential)
+    if tenant is not None or holder.tenant_id is not None or "manage" not in holder.scopes:
+        raise Forbidden(_("This needs a platform key with the scope “manage”."))
+    db.session.commit()
+    _check_key_rate(holder.key_id)
+    g.platform_key = holder
+    return holder
+
+
+def _check_key_rate(key_id: str) -> None:
+    wait = count_call(current_app.config["SHAMAN"].KEY_RATE_LIMIT, "key", key_id)
     if wait is not None:
         words = _("This key has made many calls in a short time. Please wait %(n)s seconds.", n=round(wait))
         raise RateLimited(words, retry_after=wait)
 
 
-def key_required(scope: str, longest_text: int | None = None, file_bytes: int = 0) -> Callable[[View], View]:
-    """Declare that a view is for keys with `scope`; it finds the caller in `g.caller`, its tenant entered, the body read.
+def takes_body(longest_text: int | None = None, file_bytes: int = 0) -> Callable[[View], View]:
+    """Declare that a view for keys takes a body, within the bounds of `take_body`; it is read before the view runs.
 
-    The body's bounds are those of `take_body`.
+    The table of rights has let the caller in by then: it stands in `g.caller`, its tenant entered.
     """
 
     def declare(view: View) -> View:
         @wraps(view)
-        def entered(*args: Any, **kwargs: Any) -> Any:
-            credential = bearer()
-            if credential is None:
-                raise Unauthorized(_("A key is needed: “Authorization: Bearer <key>”."))
-            enter_by_key(credential, scope)
-            if request.method not in READS:
-                take_body(longest_text, file_bytes)
-                db.session().info["writes"] = True
+        def with_body(*args: Any, **kwargs: Any) -> Any:
+            take_body(longest_text, file_bytes)
+            db.session().info["writes"] = True
             return view(*args, **kwargs)
 
-        entered.required_scope = scope  # type: ignore[attr-defined]
-        return entered  # type: ignore[return-value]
+        return with_body  # type: ignore[return-value]
 
     return declare

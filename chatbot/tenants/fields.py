@@ -26,6 +26,11 @@ def is_time_zone(name: str) -> bool:
         return False
 
 
+def zone_or_utc(name: str) -> str:
+    """`name`, or UTC in the place of one that is no zone: what was stored wrong stops nobody."""
+    return name if is_time_zone(name) else "UTC"
+
+
 def _rate(value: str) -> str:
     if not is_rate(value):
         raise ValueError(_("Write it like “5 per minute”."))

@@ -10,9 +10,9 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import Row, bindparam, select
 
-from chatbot.db import db
+from chatbot.db import db, read
 from chatbot.errors import Invalid, Unauthorized
-from chatbot.tenancy import new_id, table_of
+from chatbot.tenancy import EVERY_TENANT, new_id, table_of
 from chatbot.tenants.models import ApiKey, Tenant
 
 SCOPES = ("chat", "read", "manage")
@@ -51,7 +51,7 @@ K, TENANT = table_of(ApiKey), table_of(Tenant)
 _KEY_AND_TENANT = (  # Core: every call asks this, and through the ORM it takes three times as long
     select(K.c.id, K.c.secret_hash, K.c.scopes, *(column.label(f"tenant_{column.name}") for column in TENANT.c))
     .select_from(K.outerjoin(TENANT, TENANT.c.id == K.c.tenant_id))
-    .where(K.c.id == bindparam("key"), K.c.revoked_at.is_(None))
+    .where(K.c.id == bindparam("key"), K.c.revoked_at.is_(None), TENANT.c.deleted_at.is_(None))
 )
 
 
@@ -63,6 +63,11 @@ def read_key(presented: str) -> tuple[KeyHolder, Tenant | None]:
         if row is not None and hmac.compare_digest(row.secret_hash, _digest(parts[2])):
             return KeyHolder(row.id, row.tenant_id, frozenset(row.scopes)), _tenant(row)
     raise Unauthorized(_("This key is not valid here."))
+
+
+def is_in_force(key_id: str) -> bool:
+    """Whether a key that was good a moment ago still is."""
+    return read(EVERY_TENANT, lambda unit: unit.execute(_KEY_AND_TENANT, {"key": key_id}).first()) is not None
 
 
 def _tenant(row: Row[*tuple[Any, ...]]) -> Tenant | None:

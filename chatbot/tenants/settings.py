@@ -4,9 +4,11 @@
 the platform's defaults, so a stored document holds only what was set. An unknown field is refused by name.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from flask_babel import gettext as _
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from chatbot.errors import Invalid
 
@@ -63,9 +65,24 @@ class Look(Part):
     font_size: int = Field(default=16, ge=12, le=24)
 
 
+def _endpoint_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError(_("Write a whole address, like “https://models.example.com/v1”."))
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(_("A password has no place in an address."))
+    return value
+
+
+class MissingSecret(Part):
+    """Where a secret belongs. It is in no document: whoever imports one is asked for it."""
+
+    secret: Literal["missing"]
+
+
 class Endpoint(Part):
-    base_url: str | None = None
-    key: dict[str, str] | None = None
+    base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_endpoint_address)] | None = None
+    key: MissingSecret | None = None
 
 
 class AssistantSettings(Part):

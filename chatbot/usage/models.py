@@ -58,3 +58,26 @@ class LedgerEntry(TenantModel):
     @classmethod
     def _table_args(cls) -> Any:
         return (UniqueConstraint("tenant_id", "turn_id"), Index("ix_ledger_time", "tenant_id", "created_at"))
+
+
+class UsageDay(TenantModel):
+    """What a client's turns came to on one day of its own time zone (`2026-11-03`): the sum of its ledger, for lists and charts.
+
+    `questions` is all turns, `answered` those with a whole answer, `failed` those that broke off or failed, `messages`
+    those that its limit counts, `conversations` those that began with them. `last_at` is when the last one ended.
+    """
+
+    __tablename__ = "usage_day"
+    day: Mapped[str] = mapped_column(String(10))
+    questions: Mapped[int] = mapped_column(default=0)
+    answered: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    messages: Mapped[int] = mapped_column(default=0)
+    conversations: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_at: Mapped[datetime] = mapped_column(default=now)
+
+    @classmethod
+    def _table_args(cls) -> Any:
+        return (UniqueConstraint("tenant_id", "day"),)

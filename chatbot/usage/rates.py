@@ -1,5 +1,6 @@
 """How often somebody may call, counted by Flask-Limiter over a moving window; each limit is written in words."""
 
+import threading
 import time
 from functools import lru_cache
 from typing import Any
@@ -9,11 +10,23 @@ from limits import parse_many
 
 from chatbot.extensions import limiter
 
+# The library keeps a limit by the line of code that asks: two threads there would count on each other's name.
+_one_at_a_time = threading.Lock()
+
 
 def count_call(rate: str, scope: str, whose: str) -> float | None:
     """Count a call of `whose` within `scope` against a rate like "5 per minute". Returns the seconds to wait when it is one too many."""
+    return _ask(rate, scope, whose)
+
+
+def wait_for_call(rate: str, scope: str, whose: str, calls: int = 1) -> float | None:
+    """The seconds until `calls` more of `whose` would be within the rate; None when they are now. Counts nothing."""
+    return _ask(rate, scope, whose, cost=calls, deduct_when=lambda response: False)
+
+
+def _ask(rate: str, scope: str, whose: str, **how: Any) -> float | None:
     try:
-        with limiter.shared_limit(rate, scope=scope, key_func=lambda: whose):
+        with _one_at_a_time, limiter.shared_limit(rate, scope=scope, key_func=lambda: whose, **how):
             return None
     except RateLimitExceeded:
         current = limiter.current_limit

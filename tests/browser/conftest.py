@@ -68,7 +68,7 @@ def furnish(instance: Path) -> None:
 def serve(instance: Path, **settings: str) -> Server:
     quiet = {name: "" for name in os.environ if name.startswith(("OPENAI_", "DATABASE_", "REDIS_"))}
     given = quiet | {"INSTANCE": str(instance), "CHAT_RATE_LIMIT": "1000 per minute"} | settings
-    command = [sys.executable, "-m", "chatbot.serve"]
+    command = [sys.executable, "bin/serve"]
     return Server("Shaman", command, "/readyz", given, log=instance / "server.log")
 
 

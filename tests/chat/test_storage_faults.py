@@ -208,9 +208,7 @@ class TestMissingDatabase:
         assert "nowhere/shaman.db" in str(refused.value)
         assert "\n" not in str(refused.value)
 
-    @pytest.mark.parametrize(
-        "command", [["-m", "chatbot.serve"], ["-m", "flask", "sweep"], ["-m", "flask", "db", "upgrade"]]
-    )
+    @pytest.mark.parametrize("command", [["bin/serve"], ["-m", "flask", "sweep"], ["-m", "flask", "db", "upgrade"]])
     def test_no_command_shows_a_traceback(self, tmp_path: Path, command: list[str]) -> None:
         env = {"PATH": "/usr/bin:/bin", "INSTANCE": str(tmp_path), "PORT": "50999", "FLASK_APP": "wsgi:app"}
         env["DATABASE_URL"] = f"sqlite:///{tmp_path}/nowhere/shaman.db"

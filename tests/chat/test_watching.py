@@ -45,7 +45,7 @@ def seen(events: Iterator[Event | None]) -> list[Event]:
 
 
 def test_places_are_bounded_and_come_back() -> None:
-    viewers = Viewers(threads=10)
+    viewers = Viewers(connections=10)
     places = [viewers.take_place({}) for _ in range(8)]
     with pytest.raises(Unavailable):
         viewers.take_place({})
@@ -56,7 +56,7 @@ def test_places_are_bounded_and_come_back() -> None:
 
 
 def test_one_browser_can_not_take_all_places() -> None:
-    viewers = Viewers(threads=100)
+    viewers = Viewers(connections=100)
     for _ in range(3):
         viewers.take_place({"browser:a": 3})
     with pytest.raises(RateLimited):

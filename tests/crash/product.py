@@ -43,7 +43,7 @@ class Product:
     def environment(self) -> dict[str, str]:
         own = {"INSTANCE": str(self.instance), "PORT": str(self.port), "GRACE_SECONDS": str(GRACE)}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return kept | own | {"CHAT_RATE_LIMIT": "100000 per minute", "WEB_THREADS": "96"} | self.env
+        return kept | own | {"CHAT_RATE_LIMIT": "100000 per minute", "WEB_CONNECTIONS": "96"} | self.env
 
     def start(self) -> None:
         """Serve; returns once it is ready."""

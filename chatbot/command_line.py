@@ -10,6 +10,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from chatbot.encryption_keys import key_problem
 from chatbot.errors import ShamanError
 from chatbot.health import newer_schema
 
@@ -21,6 +22,9 @@ def said_plainly() -> Iterator[None]:
     if refusal:
         raise click.ClickException(refusal)
     try:
+        wrong_keys = key_problem()
+        if wrong_keys:
+            raise click.ClickException(wrong_keys)
         yield
     except ShamanError as error:
         problem = error.problem()

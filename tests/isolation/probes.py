@@ -1,0 +1,193 @@
+"""Probes of the chat page and the API; what a probe is, and what a caller can tell of an answer.
+
+A probe is one place that takes an id. It first succeeds with its owner's id, and only then does the 404 of strangers count.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from chatbot.rights import RIGHTS, Right
+from chatbot.tenancy import new_id
+from tests.isolation.cast import Caller
+
+ID = r"\b[0-9a-hjkmnp-tv-z]{26}\b"
+CANARY = "CNRY-"
+OWN_WORDS = "again"  # what a caller says itself, in a probe that says something
+PROGRAMS, OPERATORS = {"program", "colleague"}, {"root", "root_elsewhere"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One place that takes an id. `make` gives its owner a fresh object, `use` asks for it by id.
+
+    `place` is the method and the path as routes have it, and the field or query value where the id isn't in the path.
+    `made_up` is what its owner reads for an id that never was.
+    """
+
+    place: str
+    owner: str
+    make: Callable[[Caller], str]
+    use: Callable[[Caller, str], TestResponse]
+    shows: str = ""  # what the owner's answer holds, so that a 200 about nothing is no success
+    made_up: int = 404
+    scope: str = ""  # that a key needs, where none is needed without one
+
+    @property
+    def path(self) -> str:
+        """The path of the route that the place belongs to."""
+        return self.place.split()[1].split("?")[0]
+
+    def right(self, app: Flask) -> Right:
+        """Who may call that route."""
+        method = self.place.split()[0]
+        [endpoint] = {rule.endpoint for rule in app.url_map.iter_rules() if (str(rule), method) == (self.path, method) and method in (rule.methods or ())}
+        return RIGHTS[endpoint, method]
+
+    def owners(self, app: Flask) -> set[str]:
+        """The callers who may use what `owner` made: programs own together what is their client's, admins what is the platform's."""
+        right = self.right(app)
+        if right.scope not in (None, "platform"):
+            return PROGRAMS
+        return OPERATORS if right.who == "platform-admin" else {self.owner}
+
+    @property
+    def is_list(self) -> bool:
+        """Whether an unknown id is passed over here: a list goes on after it, or does nothing with it."""
+        return self.made_up != 404
+
+
+def outcome(answer: TestResponse, *typed: str) -> tuple[int, list[tuple[str, str]], str]:
+    """What a caller can tell of an answer: without what is random in every answer, and what they `typed` themselves.
+
+    Without cookies too: which ones a first visit sets is no matter of ids.
+    """
+    headers = [
+        (name, without(value, typed))
+        for name, value in sorted(answer.headers.items())
+        if name not in ("X-Request-ID", "Content-Length", "Date", "Set-Cookie")
+    ]
+    return answer.status_code, headers, without(answer.get_data(as_text=True), typed)
+
+
+def without(text: str, typed: tuple[str, ...]) -> str:
+    for value in sorted({form for one in typed for form in written(one) if form}, key=len, reverse=True):
+        text = text.replace(value, "TYPED")
+    text = re.sub(r"<svg.*?</svg>", "PICTURE", text, flags=re.S)
+    text = re.sub(r'(name="(?:csrf_token|name|session_id)"\s+value=")[^"]*', r"\1", text)
+    text = re.sub(ID, "ID", text)
+    return re.sub(r"[\w.-]{30,}", lambda found: "TOKEN" if any(sign.isdigit() for sign in found[0]) else found[0], text)
+
+
+def written(value: str) -> set[str]:
+    """The forms in which a value may come back."""
+    as_json = json.dumps(value)[1:-1]
+    plain = value.strip()
+    return {value, plain, html.escape(value), quote(value), quote(value, safe=""), quote_plus(value), as_json}
+
+
+# --- what is made to be probed ---------------------------------------------------------------------------------------
+
+
+def an_answer(caller: Caller) -> dict[str, str]:
+    return caller.ask("say CNRY-answer")
+
+
+def a_session(caller: Caller) -> str:
+    return an_answer(caller)["session_id"]
+
+
+def a_turn(caller: Caller) -> str:
+    return an_answer(caller)["turn_id"]
+
+
+def a_failed_turn(caller: Caller) -> str:
+    return caller.ask("play status-400")["turn_id"]
+
+
+def a_running_turn(caller: Caller) -> str:
+    return caller.begin("play silent-after-3")
+
+
+def a_turn_by_key(caller: Caller) -> str:
+    body = {"message": "say CNRY-answer", "user_id": "ada"}
+    return str(caller.call("/chat", method="POST", json=body).get_json()["turn_id"])
+
+
+def a_source(caller: Caller) -> str:
+    pair = {"question": f"CNRY-question {new_id()}?", "answer": "CNRY-answer"}
+    return str(caller.call("/client/knowledge", method="POST", json=pair).get_json()["id"])
+
+
+def events_of(who: Caller, turn_id: str) -> TestResponse:
+    return who.call(f"/chat/turns/{turn_id}/events", query_string={"client": who.slug})
+
+
+PROBES = [
+    Probe(
+        "GET /chat/<slug>?session", "vera", a_session,
+        lambda who, id_: who.page("", session=id_), "CNRY-answer",
+    ),
+    Probe(
+        "GET /chat/<slug>?session", "ulla", a_session,
+        lambda who, id_: who.page("", session=id_), "CNRY-answer",
+    ),
+    Probe(
+        "GET /chat/<slug>/older?session", "vera", a_session,
+        lambda who, id_: who.page("/older", session=id_), "CNRY-answer",
+    ),
+    Probe(
+        "GET /chat/<slug>/messages/<message_id>", "vera", lambda who: an_answer(who)["answer_id"],
+        lambda who, id_: who.page(f"/messages/{id_}"), "CNRY-answer",
+    ),
+    Probe(
+        "GET /chat/<slug>/messages/<message_id>", "ulla", lambda who: an_answer(who)["answer_id"],
+        lambda who, id_: who.page(f"/messages/{id_}"), "CNRY-answer",
+    ),
+    Probe(
+        "GET /chat/<slug>/turns/<turn_id>/events", "vera", a_turn,
+        lambda who, id_: who.stream(f"/turns/{id_}/events"), "CNRY-answer",
+    ),
+    Probe(
+        "POST /chat/<slug>/turns/<turn_id>/retry", "vera", a_failed_turn,
+        lambda who, id_: who.post(f"/turns/{id_}/retry"), "event: start",
+    ),
+    Probe(
+        "POST /chat/<slug>/turns/<turn_id>/stop", "vera", a_running_turn,
+        lambda who, id_: who.post(f"/turns/{id_}/stop"),
+    ),
+    Probe(
+        "POST /chat/<slug> MessageForm.session_id", "vera", a_session,
+        lambda who, id_: who.post(message=f"say {OWN_WORDS}", session_id=id_), OWN_WORDS,
+    ),
+    Probe(
+        "POST /chat/<slug> MessageForm.session_id", "ulla", a_session,
+        lambda who, id_: who.post(message=f"say {OWN_WORDS}", session_id=id_), OWN_WORDS,
+    ),
+    Probe(
+        "POST /chat/<slug>/new ChoiceForm.session_id", "vera", a_session,
+        lambda who, id_: who.post("/new", choice="load", session_id=id_),
+    ),
+    Probe("GET /api/chat/turns/<turn_id>/events", "program", a_turn_by_key, events_of, "CNRY-answer", scope="chat"),
+    Probe("GET /api/chat/turns/<turn_id>/events", "vera", a_turn, events_of, "CNRY-answer", scope="chat"),
+    Probe("GET /api/chat/turns/<turn_id>/events", "ulla", a_turn, events_of, "CNRY-answer", scope="chat"),
+    Probe(
+        "GET /api/client/knowledge/<source_id>", "program", a_source,
+        lambda who, id_: who.call(f"/client/knowledge/{id_}"), "waiting",
+    ),
+    Probe(
+        "DELETE /api/client/knowledge/<source_id>", "program", a_source,
+        lambda who, id_: who.call(f"/client/knowledge/{id_}", method="DELETE"),
+    ),
+    Probe(
+        "GET /api/client/knowledge?cursor", "program", a_source,
+        lambda who, id_: who.call("/client/knowledge", query_string={"cursor": id_}), '"sources"', made_up=200,
+    ),
+]  # fmt: skip
+
