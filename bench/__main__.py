@@ -32,8 +32,6 @@ def main() -> int:
     plan = QUICK if arguments.quick else Plan()
     if arguments.rounds:
         plan = replace(plan, rounds=arguments.rounds)
-    if arguments.profile:
-        plan = replace(plan, profile=arguments.profile.resolve())
     report = Report()
     with tempfile.TemporaryDirectory(prefix="shaman-bench-") as folder, ModelServer(process=True) as model:
         os.environ["INSTANCE"] = str(Path(folder) / "instance")  # the checkout's own stays untouched
@@ -56,9 +54,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often each crowd is sent")
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="one scenario (may be repeated)")
     parser.add_argument("--write", type=Path, help="write the report there too, like docs/performance.md")
-    parser.add_argument(
-        "--profile", type=Path, help="also write where the server's CPU goes (slows it: read no other figure)"
-    )
     return parser.parse_args()
 
 

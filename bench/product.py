@@ -63,17 +63,17 @@ class Installation:
             )
             self.keys[client] = made.strip().splitlines()[-1]
 
-    def server(self, model: str = "steady", profile: Path | None = None) -> Server:
+    def server(self, model: str = "steady") -> Server:
         """The server as `make run` starts it, less the set-up before."""
         port = free_port()
-        env = {**self.env(model), "HOST": "127.0.0.1"} | ({"PROFILE": str(profile)} if profile else {})
+        env = {**self.env(model), "HOST": "127.0.0.1"}
         command = [
             sys.executable,
             "-m",
             "gunicorn",
             "-c",
             "chatbot/gunicorn.conf.py",
-            "bench.profiled:app" if profile else "wsgi:app",
+            "wsgi:app",
         ]
         return Server("Shaman", command, "/readyz", env, port, self.folder / "server.log")
 

@@ -5,7 +5,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from itertools import product as every_pair
-from pathlib import Path
 
 from bench.drive import Target, Turn, ask, drive, percentile, spoken_text
 from bench.measure import Cell, measure
@@ -28,7 +27,6 @@ class Plan:
     instant_turns: int = 100
     long_messages: int = 2000
     pairs: int = 200
-    profile: Path | None = None
 
 
 QUICK = Plan(crowds=(200,), rounds=1, turns=3, passages=300, instant_turns=40, pairs=60)
@@ -74,7 +72,7 @@ def wanted_words(model_port: int, model: str) -> str:
 def streamed(here: Field) -> None:
     """`steady` for each crowd, at the model, the relay and Shaman in turn; then the same with knowledge, and the memory it takes."""
     report, plan = here.report, here.plan
-    with relay(here.model.base_url) as bare, here.home.server(profile=plan.profile) as shaman:
+    with relay(here.model.base_url) as bare, here.home.server() as shaman:
         time.sleep(1.0)
         report.figures["memory idle"] = shaman.memory()
         warm_up(here, shaman, PLAIN)

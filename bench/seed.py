@@ -6,7 +6,7 @@ already are left alone, and `flask client delete seed-bakery --now` takes one aw
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from chatbot.tenancy import new_id, now
 from chatbot.tenants.clients import create_client
 from chatbot.tenants.models import Tenant
 from chatbot.usage.ledger import estimate_tokens
-from chatbot.usage.models import LedgerEntry
+from chatbot.usage.models import LedgerEntry, UsageDay
 
 CLIENTS = {"seed-bakery": "Harbour Bakery", "seed-garage": "Old Town Garage", "seed-salon": "Salon Marie"}
 QUESTIONS = (
@@ -68,7 +68,27 @@ def fill(tenant_id: str, conversations: int, rng: random.Random) -> int:
             session.flush()
             session.add_all(rows_of(talk, rng))
             messages += talk.message_count
+        session.add_all(days(session.scalars(select(LedgerEntry)).all()))
     return messages
+
+
+def days(entries: Sequence[LedgerEntry]) -> list[UsageDay]:
+    """The days that the ledger adds up to, in UTC, which is the clients' time zone."""
+    found: dict[str, UsageDay] = {}
+    for entry in entries:
+        day = entry.created_at.strftime("%Y-%m-%d")
+        empty = dict.fromkeys(
+            ("questions", "answered", "failed", "messages", "conversations", "input_tokens", "output_tokens"), 0
+        )
+        sums = found.setdefault(day, UsageDay(day=day, last_at=entry.created_at, **empty))
+        sums.questions += 1
+        sums.messages += 1
+        sums.answered += entry.outcome == "complete"
+        sums.failed += entry.outcome in ("failed", "interrupted")
+        sums.input_tokens += entry.input_tokens
+        sums.output_tokens += entry.output_tokens
+        sums.last_at = max(sums.last_at, entry.created_at)
+    return list(found.values())
 
 
 def conversation(visitor: Visitor, began: datetime, rng: random.Random) -> Conversation:

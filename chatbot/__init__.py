@@ -8,9 +8,9 @@ from typing import Any
 from flask import Flask, g, has_request_context, request
 
 from chatbot import cli, health, home, rails
-from chatbot.accounts import oauth, provider_routes
 from chatbot.accounts.doors import init_accounts
-from chatbot.accounts.factor_setup import init_factors
+from chatbot.accounts.openid import oauth, provider_routes
+from chatbot.accounts.second_factor.setup import init_factors
 from chatbot.accounts.setup import init_account_pages
 from chatbot.admin import init_admin
 from chatbot.api import init_api

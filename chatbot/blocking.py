@@ -7,12 +7,13 @@ from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+THREADS = 16
 
 
 def off_loop(work: Callable[[], T]) -> T:
     """Run `work` and return what it returns. Where greenlets serve, on a thread of its own, so that the others go on."""
     hub = _hub()
-    return work() if hub is None else hub().threadpool.apply(copy_context().run, (work,))
+    return work() if hub is None else _threads(hub()).apply(copy_context().run, (work,))
 
 
 def breathe() -> None:
@@ -21,6 +22,14 @@ def breathe() -> None:
         from gevent import sleep
 
         sleep(0)
+
+
+@cache
+def _threads(hub: Any) -> Any:
+    """Threads of our own: on gevent's ten names are looked up, and a slow name server would hold up every commit."""
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(THREADS, hub=hub)
 
 
 @cache

@@ -8,6 +8,7 @@ Two ways in. The ORM session `db.session` (pages, forms, commands, jobs), whose 
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from chatbot.tenancy import EVERY_TENANT, Base, TenancyError, TenantSession, bin
 
 T = TypeVar("T")
 BUSY_SECONDS = 20
+LOOK_AGAIN = 0.005  # seconds between two looks whether another process still writes
 
 
 class Database(SQLAlchemy):
@@ -197,7 +199,9 @@ def listen_sqlite(engine: Engine) -> None:
         writes = connection.get_execution_options().get("writes", False)
         if writes:
             _take_turn(turn, connection)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            _take_lock(connection.connection.dbapi_connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     @event.listens_for(engine, "checkin")
     def _give_turn_back(connection: Any, record: Any) -> None:
@@ -215,6 +219,23 @@ def _take_turn(turn: threading.Lock, connection: Connection) -> None:
     if not turn.acquire(timeout=BUSY_SECONDS):
         raise OperationalError("BEGIN IMMEDIATE", {}, sqlite3.OperationalError("database is locked"))
     connection.info["writes"] = True
+
+
+def _take_lock(raw: Any) -> None:
+    """Begin to write once no other process does. Waits here, where other greenlets go on meanwhile, and not in SQLite."""
+    end = time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise OperationalError("BEGIN IMMEDIATE", {}, error) from None
+            time.sleep(LOOK_AGAIN)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _casefold(text: str | None) -> str | None:

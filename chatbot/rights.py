@@ -94,6 +94,7 @@ POST        admin.suspend_client        platform-admin
 POST        admin.resume_client         platform-admin
 POST        admin.delete_client         platform-admin
 POST        admin.undelete_client       platform-admin
+POST        admin.open_client           platform-admin
 POST        admin.enter_client          platform-admin
 POST        admin.leave_client          platform-admin
 GET         admin.health                platform-admin

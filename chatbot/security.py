@@ -1,10 +1,14 @@
 """What keeps a request honest: headers and CSP, the cookies' names, whose address it came from."""
 
+import io
 import ipaddress
 import re
-from typing import Any
+from typing import IO, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RequestRedirect
 
@@ -37,8 +41,31 @@ HEADERS = {
 }
 
 
+class BoundedForms(FormDataParser):
+    """Forms that come as one text, held to the bounds of those that come in parts: Werkzeug reads a million fields of one."""
+
+    def parse(
+        self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str] | None = None
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, Any]]:
+        if mimetype == "application/x-www-form-urlencoded":
+            text, longest = bytearray(), self.max_form_memory_size or 0
+            while piece := stream.read(longest + 1 - len(text)):
+                text += piece
+                if len(text) > longest:
+                    raise RequestEntityTooLarge()
+            if text.count(b"&") >= (self.max_form_parts or 0):
+                raise RequestEntityTooLarge()
+            stream = io.BytesIO(text)
+        return super().parse(stream, mimetype, content_length, options)
+
+
+class BoundedRequest(Request):
+    form_data_parser_class = BoundedForms
+
+
 def init_security(app: Flask, settings: Settings) -> None:
-    """Headers on every answer; the real caller's address behind `TRUSTED_PROXIES`."""
+    """Headers on every answer; the real caller's address behind `TRUSTED_PROXIES`; bounds for what callers send."""
+    app.request_class = BoundedRequest
     if settings.TRUSTED_PROXIES:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.TRUSTED_PROXIES, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.config.update(
@@ -53,7 +80,7 @@ def init_security(app: Flask, settings: Settings) -> None:
         WTF_CSRF_SSL_STRICT=False,  # the check compares with the request's host; links come from PUBLIC_URL here
         PREFERRED_URL_SCHEME="https" if settings.is_https else "http",
         MAX_CONTENT_LENGTH=16 * 1024 * 1024,
-        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=1024 * 1024,  # a form as one text is read in half a second at the worst
     )
     app.before_request(_refuse_routing_redirects)
     app.after_request(_add_headers)

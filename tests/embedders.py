@@ -9,7 +9,8 @@ import numpy as np
 from flask import Flask
 
 from bench.model.vectors import embed
-from chatbot.knowledge.embedder import BuiltinEmbedder, Embedder, Vectors
+from chatbot.knowledge.arrays import Vectors
+from chatbot.knowledge.embedder import BuiltinEmbedder, Embedder
 
 
 @cache

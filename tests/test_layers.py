@@ -55,7 +55,12 @@ def test_imports_point_one_way(monkeypatch):
 @pytest.mark.parametrize("module", modules())
 def test_only_edges_touch_the_request(module):
     concept, _, name = module.rpartition("/")
-    if name in EDGES or name.endswith("_routes") or module.split("/")[0] in SURFACES or (not concept and name in AROUND_A_REQUEST):
+    if (
+        name in EDGES
+        or name.endswith("_routes")
+        or module.split("/")[0] in SURFACES
+        or (not concept and name in AROUND_A_REQUEST)
+    ):
         return
     touched = {name for source, name in imports(module) if source.startswith("flask") and name in OF_A_REQUEST}
     assert not touched, f"{module} touches {touched}: hand it plain values instead"

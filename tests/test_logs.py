@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from chatbot.db import db
+from chatbot.rights import RIGHTS, Right
 from tests.providers.plain_server import read_request, serving
 from tests.world import BAKERY, OTHER, Browser, World, hidden
 
@@ -83,7 +84,9 @@ def test_refusals_leave_no_words(written: Callable[[], list[str]], world: World)
     check(written(), world, vera)
 
 
-def test_faults_of_ours_leave_no_words(written: Callable[[], list[str]], app: Flask, world: World) -> None:
+def test_faults_of_ours_leave_no_words(
+    written: Callable[[], list[str]], app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> str:
         secret = "CNRY-local"
         try:
@@ -94,6 +97,7 @@ def test_faults_of_ours_leave_no_words(written: Callable[[], list[str]], app: Fl
             raise error from group
 
     app.add_url_rule("/fails", "fails", fail)
+    monkeypatch.setitem(RIGHTS, ("fails", "GET"), Right("fails", "GET", "anyone"))
     app.config["TESTING"] = False
     vera = world.vera
     page = vera.page()

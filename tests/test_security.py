@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
 
 from bench.model import ModelServer
+from chatbot.accounts.people import read_email
 from chatbot.chat.models import Conversation, Message, Turn, Visitor
 from chatbot.db import as_tenant
 from chatbot.security import CSP_LINE, group_address
@@ -457,3 +459,30 @@ def test_no_credential_but_a_key_opens_the_api(world: World, client: FlaskClient
     for carrier in ({"X-Api-Key": key}, {"Api-Key": key}, {"Cookie": f"key={key}"}):
         assert client.get(f"/api/client/knowledge?key={key}&access_token={key}", headers=carrier).status_code == 401
     assert client.get("/api/client/knowledge", headers={"Authorization": f"bearer {key}"}).status_code == 200
+
+
+# --- what anybody may send ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"a&" * 1001, b"email=" + b"x" * (2 << 20)], ids=["fields", "bytes"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_form_as_one_text_is_bounded(client: FlaskClient, body: bytes, is_chunked: bool) -> None:
+    sent: dict[str, Any] = {"content_type": "application/x-www-form-urlencoded"}
+    if is_chunked:
+        sent |= {"input_stream": io.BytesIO(body), "environ_overrides": {"wsgi.input_terminated": True}}
+    else:
+        sent["data"] = body
+    assert client.post("/login", **sent).status_code == 413
+
+
+def test_an_e_mail_of_any_length_is_refused_at_once() -> None:
+    begun = time.monotonic()
+    assert read_email("a" + "\u0301\u0323" * 300_000 + "@shop.example") is None
+    assert time.monotonic() - begun < 1
+
+
+def test_a_long_domain_leads_to_no_provider(world: World) -> None:
+    http = world.app.test_client()
+    token = hidden(http.get("/login").get_data(as_text=True), "csrf_token")
+    answer = http.post("/login", data={"csrf_token": token, "email": f"a@{'b' * 60_000}"})
+    assert answer.status_code == 422

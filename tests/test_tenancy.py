@@ -545,7 +545,7 @@ def test_ids_are_unique_across_tenants(own: Ids, foreign: Ids) -> None:
 ACROSS = {
     "chatbot.chat.ending._EXPIRED", "chatbot.chat.ending._ORPHANS",  # the sweeper's, for all tenants at once
     "chatbot.chat.stopping._OPEN", "chatbot.chat.stopping._UNSERVED",  # likewise, where a client is served no more
-    "chatbot.accounts.factors._WHO_ASK", "chatbot.accounts.places._PLACES", "chatbot.accounts.places._CLOSED",  # a person's own
+    "chatbot.accounts.second_factor.factors._WHO_ASK", "chatbot.accounts.places._PLACES", "chatbot.accounts.places._CLOSED",  # a person's own
     "chatbot.accounts.members._MEMBER",  # asked through the session, which scopes it
 }  # fmt: skip
 
@@ -583,7 +583,7 @@ ROUND_THE_SESSION = re.compile(
     r"table_of\(|__table__|exec_driver_sql|\.connection\(|\.engine\.(?:connect|begin)\(|create_engine"
 )
 MAY_GO_ROUND = {
-    "accounts/entering", "accounts/factors", "accounts/places", "accounts/sign_ins", "chat/readers", "chat/stopping", "chat/store", "db", "encryption_keys", "health", "knowledge/models", "knowledge/store", "prepare", "schema", "sqlite_writer", "tenancy", "tenants/defaults", "tenants/keys", "tenants/named_endpoint", "tenants/published", "tenants/purging", "tenants/standing", "usage/ledger",
+    "accounts/entering", "accounts/places", "accounts/second_factor/factors", "accounts/sign_ins", "chat/readers", "chat/stopping", "chat/store", "db", "encryption_keys", "health", "knowledge/models", "knowledge/store", "prepare", "schema", "sqlite_writer", "tenancy", "tenants/defaults", "tenants/keys", "tenants/named_endpoint", "tenants/published", "tenants/purging", "tenants/standing", "usage/ledger",
 }  # fmt: skip
 
 

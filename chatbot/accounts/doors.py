@@ -72,24 +72,19 @@ def admit(account: Account, *, confined_to: str | None = None, goal: str | None 
     if not account.is_enabled:
         raise Forbidden(_("This account has been switched off. Please ask whoever invited you."))
     goal = safe_path(goal) or url_for("home.index")
-    asks_for_second = confined_to is None and has_factor(account)
+    asks_for_second = confined_to is None and sign_ins.has_factor(account.id)
     db.session.commit()  # who was signed in here before is read next, with no transaction open
     if asks_for_second:
-        session.clear()
+        sign_out()  # whoever was signed in here before
         session["pending"] = {"account": account.id, "goal": goal, "since": _seconds()}
         return redirect(url_for("factors.challenge"), 303)
     sign_in(account, confined_to=confined_to, is_strong=confined_to is not None)
     return redirect(goal, 303)
 
 
-def has_factor(account: Account) -> bool:
-    return account.totp_secret is not None or sign_ins.has_passkey(account.id)
-
-
 def sign_in(account: Account, *, confined_to: str | None = None, is_strong: bool = False) -> None:
     """Begin a new sign-in in this browser; whatever it was signed in as before ends. Commits."""
-    if current_user.is_authenticated:
-        sign_ins.end_sign_in(current_user.account_id, current_user.sign_in_id)
+    before = current_user._get_current_object() if current_user.is_authenticated else None
     cookie = sign_ins.begin_sign_in(
         account.id,
         address=caller_address(),
@@ -97,6 +92,8 @@ def sign_in(account: Account, *, confined_to: str | None = None, is_strong: bool
         confined_to=confined_to,
         is_strong=is_strong,
     )
+    if before is not None:
+        sign_ins.end_sign_in(before.account_id, before.sign_in_id)
     db.session.commit()
     session.clear()  # nothing that was known before, the form token too, is good after
     found = sign_ins.find_person(cookie, life())
@@ -172,7 +169,7 @@ def _check_person(right: Right, who: Person) -> AnyResponse | None:
     tenant = enter_console(slug, lambda tenant_id: sign_ins.role_of(who, tenant_id))
     if not suffices(tenant.role, right.role):
         raise Forbidden(_("Your role in this client does not allow this. Ask one of its admins."))
-    return _ask_for_factor(who) if tenant.requires_second_factor and who.entered_id is None else None
+    return _ask_for_factor(who) if tenant.requires_second_factor and who.entered_id != tenant.id else None
 
 
 def _ask_for_factor(who: Person) -> AnyResponse | None:

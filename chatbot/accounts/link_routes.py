@@ -8,12 +8,12 @@ from werkzeug.wrappers import Response as AnyResponse
 from chatbot.accounts.forms import FirstAdminForm, InvitationForm, NewPasswordForm
 from chatbot.accounts.joining import join, join_anew, make_first_admin
 from chatbot.accounts.links import FIRST_ADMIN, RESET, Link, find_link
+from chatbot.accounts.openid.providers import buttons
 from chatbot.accounts.own import reset_password
 from chatbot.accounts.passwords import hash_password, weakness
 from chatbot.accounts.people import NewAccount, read_email
 from chatbot.accounts.places import asks_for_provider
 from chatbot.accounts.routes import answer, blueprint, let_in
-from chatbot.accounts.sign_in_providers import buttons
 from chatbot.errors import Conflict, NotFound, ShamanError, Unavailable
 from chatbot.security import caller_address
 from chatbot.tenants.doors import reads_only

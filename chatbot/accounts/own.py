@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select
 from chatbot.accounts.links import RESET, end_reset_links, take_link
 from chatbot.accounts.models import Account, SignIn
 from chatbot.accounts.people import LONGEST_NAME
-from chatbot.accounts.sign_ins import Life, Person, end_sign_ins
+from chatbot.accounts.sign_ins import Life, Person, end_sign_in, end_sign_ins
 from chatbot.audit import Actor, record
 from chatbot.db import across_tenants, db
 from chatbot.errors import Forbidden, Invalid, NotFound
@@ -100,7 +100,7 @@ def end_one(person: Person, sign_in_id: str, by: Actor) -> None:
     row = db.session.scalar(own)
     if row is None:
         raise NotFound()
-    db.session.delete(row)
+    end_sign_in(person.account_id, row.id)
     record("account.signed-out", by, target=person.email)
 
 
@@ -109,11 +109,9 @@ def end_others(person: Person, by: Actor) -> int:
     own = select(SignIn).where(
         SignIn.account_id == person.account_id, SignIn.id != person.sign_in_id, *_in_sight(person)
     )
-    rows = db.session.scalars(own).all()
-    for row in rows:
-        db.session.delete(row)
-    record("account.signed-out-elsewhere", by, target=person.email, detail={"sign_ins_ended": len(rows)})
-    return len(rows)
+    ended = sum(end_sign_in(person.account_id, row.id) for row in db.session.scalars(own).all())
+    record("account.signed-out-elsewhere", by, target=person.email, detail={"sign_ins_ended": ended})
+    return ended
 
 
 def _in_sight(person: Person) -> tuple[ColumnElement[bool], ...]:

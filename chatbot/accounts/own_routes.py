@@ -8,11 +8,11 @@ from chatbot.accounts import own
 from chatbot.accounts.attempts import check_own_password
 from chatbot.accounts.devices import device_in_words
 from chatbot.accounts.doors import actor, life, person
-from chatbot.accounts.factors import is_fresh
 from chatbot.accounts.forms import ChangePasswordForm, NameForm, NewPasswordForm
-from chatbot.accounts.oauth import ways_in
+from chatbot.accounts.openid.oauth import ways_in
 from chatbot.accounts.passwords import hash_password, weakness
 from chatbot.accounts.routes import answer
+from chatbot.accounts.second_factor.factors import is_fresh
 from chatbot.db import db
 from chatbot.errors import Forbidden, RateLimited, ShamanError, Unavailable
 from chatbot.tenants.doors import may_write, reads_only

@@ -17,6 +17,7 @@ from chatbot.errors import Conflict, Invalid, NotFound
 from chatbot.tenants.clients import find_client
 
 LONGEST_NAME = 200
+LONGEST_EMAIL = 320  # characters; bringing what is much longer into its normal form takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,11 @@ class NewAccount:
 
 def read_email(typed: str | None) -> str | None:
     """An e-mail as accounts keep it, in small letters; None for what is none."""
+    typed = (typed or "").strip()
+    if len(typed) > LONGEST_EMAIL:
+        return None
     try:
-        return validate_email((typed or "").strip(), check_deliverability=False).normalized.lower()
+        return validate_email(typed, check_deliverability=False).normalized.lower()
     except EmailNotValidError:
         return None
 

@@ -15,8 +15,8 @@ from chatbot.accounts.doors import admit, safe_path, sign_out
 from chatbot.accounts.forms import ForgotForm, SignInForm
 from chatbot.accounts.letters import ask_for_reset_mail
 from chatbot.accounts.models import Account
+from chatbot.accounts.openid.providers import Button, buttons
 from chatbot.accounts.people import read_email
-from chatbot.accounts.sign_in_providers import Button, buttons
 from chatbot.config import Settings
 from chatbot.db import db
 from chatbot.errors import RateLimited, ShamanError, Unavailable

@@ -6,12 +6,15 @@ A cookie alone proves nothing: when the row is gone, so is the right, on every p
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import current_app
 from flask_login import UserMixin
 from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from chatbot.accounts.entering import leave
 from chatbot.accounts.models import Account, IdentityProvider, Membership, Passkey, SignIn
@@ -95,8 +98,9 @@ def begin_sign_in(
         device=device[:200],
         strong_at=now() if is_strong else None,
     )
-    db.session.add(row)
+    # The account before its sign-ins, as whoever changes a password or a factor takes them.
     db.session.execute(update(Account).where(Account.id == account_id).values(last_sign_in_at=now()))
+    db.session.add(row)
     return f"{row.id}.{secret}"
 
 
@@ -112,8 +116,8 @@ def find_person(cookie: str, life: Life) -> Person | None:
     if moment - row.last_used_at > life.idle or moment - row.created_at > life.longest:
         return None
     if moment - row.last_used_at > TOUCH_EVERY:
-        with across_tenants() as session:  # an UPDATE: a sign-in that was ended meanwhile does not come back
-            session.execute(update(SignIn).where(SignIn.id == sign_in_id).values(last_used_at=moment))
+        with suppress(OperationalError, PoolTimeout):  # the database is busy: the next request says it again
+            _touch(sign_in_id, moment)
     is_operator = row.is_platform_admin and row.confined_to is None
     is_in_client = is_operator and row.entered_until is not None and row.entered_until > moment
     return Person(
@@ -129,6 +133,11 @@ def find_person(cookie: str, life: Life) -> Person | None:
         strong_at=row.strong_at,
         entered_id=row.entered_id if is_in_client else None,
     )
+
+
+def _touch(sign_in_id: str, moment: datetime) -> None:
+    with across_tenants() as session:  # an UPDATE: a sign-in that was ended meanwhile does not come back
+        session.execute(update(SignIn).where(SignIn.id == sign_in_id).values(last_used_at=moment))
 
 
 def is_in_force(cookie: str, life: Life) -> bool:
@@ -181,6 +190,12 @@ def _asked(person: Person) -> dict[str, object]:
 def has_passkey(account_id: str) -> bool:
     """Whether the account has a passkey, asked within the session."""
     return db.session.scalar(select(Passkey.id).where(Passkey.account_id == account_id).limit(1)) is not None
+
+
+def has_factor(account_id: str) -> bool:
+    """Whether the account has a second factor, asked within the session; nothing is decrypted for it."""
+    with_app = select(Account.id).where(Account.id == account_id, Account.totp_secret.is_not(None))
+    return db.session.scalar(with_app) is not None or has_passkey(account_id)
 
 
 def tenants_of(person: Person) -> list[str]:

@@ -5,11 +5,12 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from chatbot.accounts import factors, oversight, people
+from chatbot.accounts import oversight, people
 from chatbot.accounts.directory import ORDERS, STATES, Wanted, list_accounts
 from chatbot.accounts.doors import actor, person
 from chatbot.accounts.links import make_reset_link
 from chatbot.accounts.portrait import portray
+from chatbot.accounts.second_factor import factors
 from chatbot.admin import blueprint
 from chatbot.admin.account_forms import NewAccountForm
 from chatbot.admin.client_forms import show_problem

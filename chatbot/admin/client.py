@@ -12,6 +12,7 @@ from chatbot.accounts import entering, members
 from chatbot.accounts.doors import actor, person
 from chatbot.accounts.letters import post_invitation
 from chatbot.accounts.models import SignIn
+from chatbot.accounts.openid.client_providers import set_provider_required
 from chatbot.admin import blueprint
 from chatbot.admin.client_forms import (
     LIMITS,
@@ -123,6 +124,17 @@ def delete_client(slug: str) -> Answer:
 def undelete_client(slug: str) -> Answer:
     standing.undelete_client(slug, actor())
     flash(_("It is back, as it was."), "done")
+    return _to_page(slug)
+
+
+@blueprint.post("/clients/<slug>/open")
+def open_client(slug: str) -> Answer:
+    """The last resort, where a client's own provider is required and broken: other ways of signing in count again."""
+    by = actor()
+    with across_tenants(writes=False):
+        tenant_id = find_client(slug).id
+    set_provider_required(tenant_id, False, by)
+    flash(_("Its people may sign in in other ways again."), "done")
     return _to_page(slug)
 
 

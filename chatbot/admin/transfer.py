@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from chatbot.accounts.doors import actor
 from chatbot.admin import blueprint
 from chatbot.admin.transfer_forms import ApplyForm, ExportForm, ImportForm, packed
+from chatbot.blocking import off_loop
 from chatbot.chat.stopping import stop_all
 from chatbot.db import across_tenants
 from chatbot.errors import Invalid, NotFound, TooLarge
@@ -60,7 +61,7 @@ def export_clients() -> Answer:
     except NotFound as unknown:
         form.clients.errors = [_("There is no client called %(names)s.", names=unknown.detail)]
         return _page(export=form), 422
-    content, by = write(document, kind), actor()
+    content, by = off_loop(lambda: write(document, kind)), actor()
     with across_tenants():
         record_export(by, slugs, len(document["clients"]), hashlib.sha256(content).hexdigest(), kind)
     name = f"clients-{now():%Y%m%d-%H%M%S}.{kind}"

@@ -66,9 +66,11 @@ def add_client() -> Response:
 
 @blueprint.get("/admin/clients/<slug>")
 def show_client(slug: str) -> Response:
-    with across_tenants(writes=False):
+    by = _actor()
+    with across_tenants():
         answer = _shown(slug)
-    response = jsonify(answer.body)
+        response = jsonify(answer.body)
+        record_export(by, [slug], 1, hashlib.sha256(response.get_data()).hexdigest(), "json")
     response.headers.extend(answer.headers)
     return response
 

@@ -8,7 +8,6 @@ address, with a deadline and a measure; `fetching` asks and follows; `sessions` 
 from chatbot.outbound.errors import OutboundFailed, OutboundRefused
 from chatbot.outbound.fetching import Fetched, check_address, fetch
 from chatbot.outbound.names import guard_host, guarded_addresses
-from chatbot.outbound.sessions import guard, guarded_session
 
 __all__ = [
     "Fetched",
@@ -16,8 +15,6 @@ __all__ = [
     "OutboundRefused",
     "check_address",
     "fetch",
-    "guard",
     "guard_host",
     "guarded_addresses",
-    "guarded_session",
 ]

@@ -13,8 +13,8 @@ from email_validator import EmailNotValidError, validate_email
 from flask_babel import gettext as _
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from chatbot.accounts.client_providers import DOMAIN, MOST_DOMAINS, MOST_VALUES, PUBLIC_MAIL
 from chatbot.accounts.models import ROLES
+from chatbot.accounts.openid.client_providers import DOMAIN, MOST_DOMAINS, MOST_VALUES, PUBLIC_MAIL
 from chatbot.knowledge.models import ADDRESS
 from chatbot.knowledge.parsing import ANSWER, QUESTION, web_address
 from chatbot.knowledge.sources import NAME

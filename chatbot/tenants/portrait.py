@@ -64,6 +64,7 @@ class Portrait:
     keys: list[Key]
     endpoints: list[str]
     provider: str | None
+    provider_is_required: bool
     knowledge: KnowledgeSize
     entries: list[AuditEntry]
 
@@ -83,6 +84,7 @@ def portray(slug: str) -> Portrait:
     tenant = find_any_client(slug)
     limits = limits_in_force(tenant, defaults)
     members, count = _people(tenant.id)
+    provider = db.session.scalar(select(IdentityProvider).where(IdentityProvider.tenant_id == tenant.id))
     sums = sums_under_way({tenant.id: tenant.time_zone})[tenant.id]
     return Portrait(
         tenant=tenant,
@@ -97,7 +99,8 @@ def portray(slug: str) -> Portrait:
         people_in_all=count,
         keys=_keys(tenant.id),
         endpoints=_endpoints(tenant.id),
-        provider=db.session.scalar(select(IdentityProvider.issuer).where(IdentityProvider.tenant_id == tenant.id)),
+        provider=provider.issuer if provider else None,
+        provider_is_required=bool(provider and provider.is_required),
         knowledge=size_of_knowledge(tenant.id),
         entries=_entries(tenant.id),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from chatbot.accounts.models import Account, SignIn
-from chatbot.accounts.recovery_codes import make_codes
+from chatbot.accounts.second_factor.recovery_codes import make_codes
 from chatbot.audit import COMMAND_LINE, AuditEntry
 from chatbot.db import across_tenants, db
 from tests.world import ALICE, World

@@ -9,10 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from chatbot.accounts.client_providers import set_provider_required
 from chatbot.accounts.links import INVITATION, make_link
 from chatbot.accounts.models import Account, IdentityProvider, Membership, OneTimeLink, SignIn
-from chatbot.accounts.sign_in_providers import buttons
+from chatbot.accounts.openid.client_providers import set_provider_required
+from chatbot.accounts.openid.providers import buttons
 from chatbot.audit import COMMAND_LINE, AuditEntry
 from chatbot.db import across_tenants
 from chatbot.errors import Invalid

@@ -10,10 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from chatbot.accounts import factors, totp
-from chatbot.accounts.factors import reset_factors
 from chatbot.accounts.models import Passkey, RecoveryCode
-from chatbot.accounts.recovery_codes import use_recovery_code
+from chatbot.accounts.second_factor import factors, totp
+from chatbot.accounts.second_factor.factors import reset_factors
+from chatbot.accounts.second_factor.recovery_codes import use_recovery_code
 from chatbot.accounts.sign_ins import Life, find_person
 from chatbot.audit import COMMAND_LINE
 from chatbot.db import across_tenants

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chatbot.accounts.id_tokens import Expected, check_id_token
-from chatbot.accounts.sign_in_errors import AnswerRefused
+from chatbot.accounts.openid.errors import AnswerRefused
+from chatbot.accounts.openid.id_tokens import Expected, check_id_token
 from tests.accounts.fake_provider import KEY, FakeProvider, signed
 
 ANY = "https://login.microsoftonline.com/{tenantid}/v2.0"

@@ -14,7 +14,7 @@ from flask import Flask
 from joserfc import jwk
 from structlog.testing import capture_logs
 
-from chatbot.accounts import provider_calls
+from chatbot.accounts.openid import calls as provider_calls
 from tests.accounts import fake_provider as fake
 from tests.accounts.fake_provider import FakeProvider
 from tests.accounts.providers import PAGE, Traveller, add_identity, sign_ins, words

@@ -14,9 +14,10 @@ from sqlalchemy import select
 from webauthn.helpers import bytes_to_base64url
 from werkzeug.test import TestResponse
 
-from chatbot.accounts import passkey_routes
 from chatbot.accounts.models import Passkey
-from chatbot.accounts.passkeys import add_passkey, check_passkey, site_of
+from chatbot.accounts.second_factor import passkey_routes
+from chatbot.accounts.second_factor.passkeys import add_passkey, check_passkey
+from chatbot.accounts.second_factor.sites import site_of
 from chatbot.audit import COMMAND_LINE
 from chatbot.db import across_tenants, db
 from chatbot.errors import Invalid
@@ -376,3 +377,9 @@ class TestWithoutPasskeys:
         assert "Add a passkey" not in page
         for path in (f"{PAGE}/passkeys/options", "/login/passkey/options"):
             assert http.post(path, headers=JSON | {"X-CSRFToken": token(http)}).status_code == 403
+
+
+def test_where_somebody_is_signed_in_already_they_sign_in_anew(world: World) -> None:
+    device, http = give_passkey(world), world.signed_in(BOB)
+    assert alone(http, device).location == "/goal"
+    assert (found := sign_in_of(world, http)) and found.strong_at

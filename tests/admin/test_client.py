@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bench.model import ModelServer
+from chatbot.accounts.models import IdentityProvider
 from chatbot.chat.models import Turn
 from chatbot.db import across_tenants, as_tenant
 from chatbot.tenancy import now
@@ -230,3 +231,14 @@ def test_a_deleted_client_is_nowhere_until_that_is_undone(world, root):
         BAKERY
     ] * 2
     assert post(root, f"{HOME}/undelete", page=HOME).status_code == 404
+
+
+def test_a_required_provider_that_is_broken_has_a_last_resort(world, root):
+    with world.app.app_context(), as_tenant(world.ids[BAKERY]) as session:
+        session.add(IdentityProvider(issuer="https://broken.example", client_id="x", is_required=True))
+    console = f"/console/{BAKERY}/team"
+    assert world.signed_in(ALICE).get(console).status_code == 404, "she came in by a password"
+    assert "https://broken.example" in text(root) and "(required)" in text(root)
+    assert post(root, f"{HOME}/open", page=HOME).status_code == 303
+    assert world.signed_in(ALICE).get(console).status_code == 200
+    assert len(audited(world, "provider.not-required")) == 1

@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import select
 
 from chatbot.accounts import entering, sign_ins
-from chatbot.accounts.models import SignIn
+from chatbot.accounts.models import Account, Membership, SignIn
 from chatbot.accounts.people import set_platform_admin
 from chatbot.audit import COMMAND_LINE
 from chatbot.db import across_tenants
 from chatbot.tenancy import now
+from chatbot.tenants.clients import find_client
 from tests.admin.sending import audited, post
 from tests.world import ALICE, BAKERY, OTHER, ROOT
 
@@ -130,3 +131,25 @@ def test_it_ends_with_the_client(world, root):
     post(root, f"{HOME}/delete", page=HOME, typed="Harbour Bakery")
     assert root.get(CONSOLE).status_code == 404 and WORD not in root.get("/admin/clients").get_data(as_text=True)
     assert [how for how, *_ in ends(world)] == ["the client was deleted"]
+
+
+@pytest.mark.parametrize("way", ["one", "others"])
+def test_ending_it_from_another_browser_is_written_down(world, root, way):
+    enter(root)
+    with root.session_transaction() as kept:
+        sign_in_id = kept["_user_id"].partition(".")[0]
+    path = f"/account/sign-ins/{sign_in_id}/end" if way == "one" else "/account/sign-ins/end-others"
+    assert post(world.signed_in(ROOT), path, page="/account").status_code == 303
+    assert root.get(CONSOLE).status_code == 303
+    assert [how for how, *_ in ends(world)] == ["the sign-in ended"]
+
+
+def test_being_in_one_client_opens_no_other(world, root):
+    with world.app.app_context(), across_tenants() as session:
+        other = find_client(OTHER)
+        other.requires_second_factor = True
+        root_id = session.scalar(select(Account.id).where(Account.email == ROOT))
+        session.add(Membership(tenant_id=other.id, account_id=root_id, role="admin"))
+    enter(root)
+    assert root.get(CONSOLE).status_code == 200
+    assert root.get(f"/console/{OTHER}/overview").location.startswith("/account/second-factor")

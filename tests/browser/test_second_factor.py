@@ -15,7 +15,7 @@ from sqlalchemy import select
 from chatbot import create_app
 from chatbot.accounts.models import Account
 from chatbot.accounts.people import create_account
-from chatbot.accounts.recovery_codes import make_codes
+from chatbot.accounts.second_factor.recovery_codes import make_codes
 from chatbot.audit import COMMAND_LINE
 from chatbot.db import across_tenants
 from chatbot.tenancy import new_id

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 
 from bench.model import ModelServer
 from chatbot.accounts.models import Account, Membership, SignIn
-from chatbot.chat import transports
+from chatbot.chat import readers
 from chatbot.db import across_tenants
 from chatbot.tenancy import now
 from chatbot.tenants.models import ApiKey, Tenant
@@ -28,8 +28,8 @@ def settings(model: ModelServer) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def soon(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Asked six times as often as it really is, so that the tests are quick; and the silent answers end with the test."""
-    assert transports.ASK_EVERY + 1 < AT_MOST
-    monkeypatch.setattr(transports, "ASK_EVERY", 0.5)
+    assert readers.ASK_EVERY + 1 < AT_MOST
+    monkeypatch.setattr("chatbot.chat.transports.ASK_EVERY", 0.5)
     yield
     app.extensions["shaman_live"].drain(0)
 
@@ -107,8 +107,13 @@ def test_a_keys_stream_ends(world: World, withdraw: Callable[[World], None]) -> 
 
 def test_a_right_that_holds_is_asked_and_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    may_read = transports.Reader.may_read
-    monkeypatch.setattr(transports.Reader, "may_read", lambda reader: asked.append(may_read(reader)) or asked[-1])
+    may_read = readers.Reader.may_read
+
+    def ask(reader: readers.Reader) -> bool:
+        asked.append(may_read(reader))
+        return asked[-1]
+
+    monkeypatch.setattr(readers.Reader, "may_read", ask)
     bob = Browser(world.signed_in(BOB), BAKERY)
     stream = iter(bob.post(script=True, message="Hello?").response)
     until = time.monotonic() + 2.5

@@ -1,6 +1,6 @@
 """Who calls, in the story of isolation: owners, and the strangers to what they own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask
@@ -27,7 +27,8 @@ DORA = "dora@both.example"  # staff in the other shop, and a user in the bakery
 class Caller:
     """Somebody at the doors of the client that `browser` names: a browser, signed in or not, or a program with a key.
 
-    `role` is what they are in that client; `scope` what their key may do, with "platform" for a platform's.
+    `role` is what they are in that client; `scope` what their key may do, with "platform" for a platform's. `extra` goes
+    into each form and JSON body, beside what belongs there.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Caller:
     email: str = ""
     role: str | None = None
     scope: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def http(self) -> FlaskClient:
@@ -61,7 +63,7 @@ class Caller:
 
     def post(self, path: str = "", **fields: str) -> TestResponse:
         page = self.browser.page()
-        values = {"csrf_token": hidden(page, "csrf_token"), "session_id": "", "name": new_id()} | fields
+        values = {"csrf_token": hidden(page, "csrf_token"), "session_id": "", "name": new_id()} | self.extra | fields
         return self.open(self.browser.home + path, method="POST", data=values, headers=STREAM)
 
     def ask(self, message: str, session: str = "") -> dict[str, str]:
@@ -84,12 +86,15 @@ class Caller:
 
     def send(self, path: str, **fields: Any) -> TestResponse:
         """Send a form, with the token that its page would have."""
-        return self.open(path, method="POST", data={"csrf_token": token(self.http)} | fields, headers=PAGE)
+        values = {"csrf_token": token(self.http)} | self.extra | fields
+        return self.open(path, method="POST", data=values, headers=PAGE)
 
     def console(self, path: str, **fields: Any) -> TestResponse:
         return self.send(f"/console/{self.slug}/{path}", **fields)
 
     def call(self, path: str, **given: Any) -> TestResponse:
+        if "json" in given:
+            given["json"] = self.extra | given["json"]
         return self.open("/api" + path, **given)
 
     def _with_key(self, given: dict[str, Any]) -> dict[str, Any]:

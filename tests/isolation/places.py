@@ -137,10 +137,10 @@ NO_IDS = {
     "ApplyForm.fingerprint": "the hash of a plan that was seen",
     "ApplyForm.template": "a slug",
     # where a module reads more than one value by its name
-    "cookies@accounts/oauth": "flows that we signed: tests/accounts/test_oauth.py",
+    "cookies@accounts/openid/oauth": "flows that we signed: tests/accounts/test_oauth.py",
     "cookies@accounts/routes": "a browser's accounts, which we signed: tests/accounts/test_sign_in.py",
     "cookies@chat/doors": "a visitor that we signed: test_a_forged_or_foreign_cookie_is_another_browser",
-    "args@accounts/oauth": "a provider's answer, of the flow that its state names",
+    "args@accounts/openid/oauth": "a provider's answer, of the flow that its state names",
     "args@admin/clients": "what a list is asked for, handed on in its address",
     "args@rails": "the page's own address, handed on",
     "form@accounts/challenge_routes": "which of three forms it is",

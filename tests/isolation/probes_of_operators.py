@@ -2,14 +2,14 @@
 
 from sqlalchemy import select
 
-from chatbot.accounts.models import SignIn
+from chatbot.accounts.models import IdentityProvider, SignIn
 from chatbot.audit import AuditEntry
 from chatbot.audit_log import place_of
 from chatbot.db import across_tenants
 from chatbot.jobs import Job
 from chatbot.tenancy import new_id
 from chatbot.tenants.clients import create_client
-from chatbot.tenants.models import ModelEndpoint
+from chatbot.tenants.models import ModelEndpoint, Tenant
 from tests.isolation.cast import Caller, account_id_of
 from tests.isolation.probes import Probe
 from tests.isolation.probes_of_people import an_account
@@ -25,9 +25,23 @@ def a_client(caller: Caller) -> str:
     return slug
 
 
+def a_client_to_enter(caller: Caller) -> str:
+    caller.send("/admin/leave")
+    return a_client(caller)
+
+
 def a_suspended_client(caller: Caller) -> str:
     slug = a_client(caller)
     caller.send(f"/admin/clients/{slug}/suspend", reason="bills")
+    return slug
+
+
+def a_closed_client(caller: Caller) -> str:
+    """One whose people must come by its own provider."""
+    slug = a_client(caller)
+    with caller.http.application.app_context(), across_tenants() as session:
+        tenant_id = session.scalar(select(Tenant.id).where(Tenant.slug == slug))
+        session.add(IdentityProvider(tenant_id=tenant_id, issuer=NOWHERE, client_id="us", is_required=True))
     return slug
 
 
@@ -57,6 +71,11 @@ def a_granted_endpoint(caller: Caller) -> str:
     endpoint = an_endpoint(caller)
     caller.send(f"/admin/models/{endpoint}/clients", clients=BAKERY)
     return endpoint
+
+
+def a_client_without_grant(caller: Caller) -> str:
+    the_endpoint(caller)
+    return a_client(caller)
 
 
 def a_granted_client(caller: Caller) -> str:
@@ -128,7 +147,8 @@ PROBES_OF_OPERATORS = [
     Probe(f"POST {CLIENT}/resume", "root", a_suspended_client, to_client("resume")),
     Probe(f"POST {CLIENT}/delete", "root", a_client, to_client("delete", typed="CNRY-client")),
     Probe(f"POST {CLIENT}/undelete", "root", a_deleted_client, to_client("undelete")),
-    Probe(f"POST {CLIENT}/enter", "root", a_client, to_client("enter", reason="they rang")),
+    Probe(f"POST {CLIENT}/open", "root", a_closed_client, to_client("open")),
+    Probe(f"POST {CLIENT}/enter", "root", a_client_to_enter, to_client("enter", reason="they rang")),
     Probe("POST /admin/clients?slug", "root", a_client, lambda who, slug: who.send("/admin/clients", slug=slug, do="suspend", reason="bills"), made_up=303),
     Probe("POST /admin/transfer/export?slug", "root", a_client, lambda who, slug: who.send("/admin/transfer/export", slug=slug, form="yaml"), "CNRY-client", made_up=422),
     Probe("POST /admin/transfer/export ExportForm.clients", "root", a_client, lambda who, slug: who.send("/admin/transfer/export", clients=slug, form="yaml"), "CNRY-client", made_up=422),
@@ -137,12 +157,12 @@ PROBES_OF_OPERATORS = [
     Probe(f"POST {MODEL}/check", "root", an_endpoint, to_endpoint("/check")),
     Probe(f"POST {MODEL}/delete", "root", an_endpoint, to_endpoint("/delete")),
     Probe(f"POST {MODEL}/clients", "root", an_endpoint, to_endpoint("/clients", clients=BAKERY)),
-    Probe(f"POST {MODEL}/clients GrantForm.clients", "root", a_client, lambda who, slug: who.send(f"/admin/models/{the_endpoint(who)}/clients", clients=slug), made_up=422),
+    Probe(f"POST {MODEL}/clients GrantForm.clients", "root", a_client_without_grant, lambda who, slug: who.send(f"/admin/models/{the_endpoint(who)}/clients", clients=slug), made_up=422),
     Probe(f"POST {MODEL}/clients/<slug>/withdraw", "root", a_granted_endpoint, to_endpoint(f"/clients/{BAKERY}/withdraw")),
     Probe(f"POST {MODEL}/clients/<slug>/withdraw", "root", a_granted_client, lambda who, slug: who.send(f"/admin/models/{the_endpoint(who)}/clients/{slug}/withdraw")),
     Probe("POST /admin/health/jobs/<job_id>/retry", "root", a_dead_job, lambda who, id_: who.send(f"/admin/health/jobs/{id_}/retry")),
     Probe("POST /admin/health/jobs/<job_id>/discard", "root", a_dead_job, lambda who, id_: who.send(f"/admin/health/jobs/{id_}/discard")),
-    Probe("GET /admin/audit?after", "root", a_place_in_the_log, lambda who, place: who.see("/admin/audit", after=place), "client.created", made_up=200),
+    Probe("GET /admin/audit?after", "root", a_place_in_the_log, lambda who, place: who.see("/admin/audit", after=place), "client.created", made_up=200, twin=lambda place: place[:-26] + new_id()),
     Probe("GET /api/admin/clients/<slug>", "platform", a_client, by_api("GET"), "CNRY-client"),
     Probe("PATCH /api/admin/clients/<slug>", "platform", a_client, by_api("PATCH", json={"time_zone": "Europe/Berlin"}), "Europe/Berlin"),
     Probe("DELETE /api/admin/clients/<slug>", "platform", a_client, by_api("DELETE")),

@@ -57,7 +57,9 @@ def an_identity(caller: Caller) -> str:
     secure(app, caller.email)
     account_id = account_id_of(app, caller.email)
     with app.app_context(), across_tenants() as session:
-        row = Identity(account_id=account_id, issuer="https://login.example", subject=new_id(), email="cnry@example.com")
+        row = Identity(
+            account_id=account_id, issuer="https://login.example", subject=new_id(), email="cnry@example.com"
+        )
         session.add(row)
         session.flush()
         return row.id

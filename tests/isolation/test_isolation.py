@@ -10,7 +10,6 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from chatbot.tenancy import new_id
 from tests.isolation.cast import Cast, refusal
 from tests.isolation.places import NO_IDS, name_read, places
 from tests.isolation.probes import PROBES, Probe, outcome
@@ -53,7 +52,8 @@ def test_the_walk_reads_what_is_read(code: str, place: str | None) -> None:
 def test_a_foreign_id_is_as_good_as_none(probe: Probe, people: Cast) -> None:
     owner, right = people.callers[probe.owner], probe.right(people.world.app)
     assert_success(probe, probe.use(owner, probe.make(owner)))
-    target, made_up = probe.make(owner), new_id()
+    target = probe.make(owner)
+    made_up = probe.twin(target)
     for stranger in people.strangers_to(probe.owners(people.world.app)):
         foreign, unknown = (probe.use(stranger, id_) for id_ in (target, made_up))
         assert outcome(foreign, target) == outcome(unknown, made_up), stranger.name

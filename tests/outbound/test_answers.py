@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from chatbot.outbound import Fetched, OutboundFailed, fetch, guarded_session
+from chatbot.outbound import Fetched, OutboundFailed, fetch
+from chatbot.outbound.sessions import guarded_session
 from tests.hostile import Heard, forever, page, raw, redirect
 from tests.outbound.asking import ALLOW, FRIEND, try_fetch, words
 

@@ -16,8 +16,8 @@ from chatbot.outbound import (
     fetch,
     guard_host,
     guarded_addresses,
-    guarded_session,
 )
+from chatbot.outbound.sessions import guarded_session
 from tests.outbound.asking import ALLOW, FRIEND, INSIDE, try_fetch, words
 
 

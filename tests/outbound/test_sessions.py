@@ -6,7 +6,8 @@ import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 
-from chatbot.outbound import OutboundFailed, OutboundRefused, guard, guarded_session
+from chatbot.outbound import OutboundFailed, OutboundRefused
+from chatbot.outbound.sessions import guard, guarded_session
 from tests.hostile import forever, page, redirect
 from tests.outbound.asking import ALLOW
 

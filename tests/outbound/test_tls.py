@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatbot.outbound import Fetched, OutboundFailed, OutboundRefused, fetch, guarded_session
+from chatbot.outbound import Fetched, OutboundFailed, OutboundRefused, fetch
+from chatbot.outbound.sessions import guarded_session
 from chatbot.outbound.wire import tls_context
 from tests.hostile import Heard, Hostile, certificate, page, redirect
 from tests.outbound.asking import ALLOW, FRIEND, INSIDE, try_fetch, words

@@ -1,8 +1,10 @@
 """`/login/<provider>` and back: signing in with the operator's providers and with a client's own, and linking one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
@@ -11,23 +13,29 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from chatbot.accounts import flows, identities
-from chatbot.accounts.client_identities import arrive_at_client
 from chatbot.accounts.doors import actor, admit, confirmed_at, person, safe_path
-from chatbot.accounts.factors import is_fresh
-from chatbot.accounts.flows import Flow, Vouched
-from chatbot.accounts.sign_in_errors import FlowLost, SignInProblem
-from chatbot.accounts.sign_in_providers import SignInProvider, client_provider, platform_provider, platform_providers
+from chatbot.accounts.openid import identities
+from chatbot.accounts.openid.client_identities import arrive_at_client
+from chatbot.accounts.openid.errors import FlowLost, SignInProblem
+from chatbot.accounts.openid.providers import SignInProvider, client_provider, platform_provider, platform_providers
+from chatbot.accounts.second_factor.factors import is_fresh
 from chatbot.accounts.sign_ins import Person, has_passkey
 from chatbot.config import Settings
 from chatbot.db import db
 from chatbot.error_pages import answer as problem_document
 from chatbot.error_pages import wants_json
 from chatbot.errors import Conflict, Forbidden, RateLimited
+from chatbot.memory import Later
 from chatbot.pages import OWN_LANGUAGE
 from chatbot.security import caller_address, cookie_name
 from chatbot.tenants.doors import reads_only
 from chatbot.usage.rates import count_call
+
+if TYPE_CHECKING:
+    from chatbot.accounts.openid import flows
+    from chatbot.accounts.openid.flows import Flow, Vouched
+else:
+    flows = Later("chatbot.accounts.openid.flows")  # authlib, joserfc and requests are 9 MB
 
 log = structlog.get_logger(__name__)
 blueprint = Blueprint("oauth", __name__)

@@ -5,9 +5,7 @@ A site is known by PUBLIC_URL, never by what a request says. Browsers have passk
 
 import json
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 import webauthn
@@ -25,26 +23,18 @@ from webauthn.helpers.structs import (
 )
 
 from chatbot.accounts.models import Account, Passkey
+from chatbot.accounts.second_factor.sites import ANSWER_WITHIN, Site
 from chatbot.audit import Actor, record
 from chatbot.db import db
 from chatbot.errors import Conflict, Invalid
 from chatbot.tenancy import now
 
-ANSWER_WITHIN = 5 * 60  # seconds, from a challenge to its answer
 MOST = 20  # passkeys of one account
 LONGEST_ID = 1023  # bytes, as the standard has it
 LONGEST_ANSWER = 50_000  # characters; a statement with all its certificates has some 10,000
 # What the library raises; and what it stumbles over, instead of raising it, in a key or a statement that is none (tried).
 STUMBLES = (WebAuthnException, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What passkeys are bound to: the host's name, and the origin that a browser must have been on."""
-
-    host: str
-    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +45,6 @@ class Used:
     account_id: str
     count_before: int
     count: int
-
-
-def site_of(public_url: str) -> Site | None:
-    """The site at `public_url`; None where browsers have no passkeys: on plain http, and on an address without a name."""
-    parts = urlsplit(public_url)
-    host = (parts.hostname or "").encode("idna").decode()
-    is_local = host == "localhost" or host.endswith(".localhost")
-    if _is_address(host) or not (parts.scheme == "https" or is_local):
-        return None
-    port = "" if parts.port in (None, {"https": 443, "http": 80}[parts.scheme]) else f":{parts.port}"
-    return Site(host, f"{parts.scheme}://{host}{port}")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-# --- asking ----------------------------------------------------------------------------------------------------------
 
 
 def ask_for_new(site: Site, account: Account, challenge: bytes) -> dict[str, Any]:

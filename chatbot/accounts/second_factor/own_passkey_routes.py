@@ -1,13 +1,13 @@
 """One's own passkeys: made, named, removed."""
 
+from typing import TYPE_CHECKING
+
 from flask import Response, jsonify
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatbot.accounts.doors import actor
-from chatbot.accounts.factor_forms import NewPasskeyForm, PasskeyNameForm
-from chatbot.accounts.factor_routes import PAGE, after_adding, after_removing, back, changer, show_page
-from chatbot.accounts.factors import (
+from chatbot.accounts.second_factor.factors import (
     factors_of,
     find_account,
     find_passkey,
@@ -15,13 +15,20 @@ from chatbot.accounts.factors import (
     remove_passkey,
     who_ask,
 )
-from chatbot.accounts.passkey_routes import blueprint, give_challenge, need_site, take_challenge
-from chatbot.accounts.passkeys import add_passkey, ask_for_new
+from chatbot.accounts.second_factor.forms import NewPasskeyForm, PasskeyNameForm
+from chatbot.accounts.second_factor.passkey_routes import blueprint, give_challenge, need_site, take_challenge
+from chatbot.accounts.second_factor.routes import PAGE, after_adding, after_removing, back, changer, show_page
 from chatbot.accounts.sign_ins import Person
 from chatbot.audit import record
 from chatbot.db import db
 from chatbot.errors import Conflict, Invalid
+from chatbot.memory import Later
 from chatbot.tenants.doors import reads_only
+
+if TYPE_CHECKING:
+    from chatbot.accounts.second_factor import passkeys
+else:
+    passkeys = Later("chatbot.accounts.second_factor.passkeys")  # with webauthn: 4 MB
 
 
 @blueprint.post(f"{PAGE}/passkeys/options")
@@ -29,7 +36,7 @@ def new_passkey_options() -> Response:
     """What script needs to make a passkey."""
     who = changer()
     account = find_account(who.account_id)
-    return jsonify(ask_for_new(need_site(), account, give_challenge(_purpose(who))))
+    return jsonify(passkeys.ask_for_new(need_site(), account, give_challenge(_purpose(who))))
 
 
 def _purpose(who: Person) -> str:
@@ -55,7 +62,7 @@ def _take_up_passkey(who: Person, form: NewPasskeyForm) -> AnyResponse:
     site, challenge = need_site(), take_challenge(_purpose(who))
     account = lock_own(who)
     before = factors_of(account)
-    add_passkey(site, account, form.credential.data or "", challenge, form.name.data, actor())
+    passkeys.add_passkey(site, account, form.credential.data or "", challenge, form.name.data, actor())
     return after_adding(account, is_first=not before.count, words=_("Your passkey is set up."))
 
 

@@ -17,9 +17,10 @@ from flask_babel import lazy_gettext as _l
 from pydantic import BaseModel, ConfigDict, ValidationError
 from requests import HTTPError, RequestException, Response, Session
 
-from chatbot.accounts.sign_in_errors import odd_answer, too_many, too_slow, unreachable
-from chatbot.accounts.sign_in_providers import SignInProvider, is_same_provider
-from chatbot.outbound import OutboundFailed, OutboundRefused, guarded_session
+from chatbot.accounts.openid.errors import odd_answer, too_many, too_slow, unreachable
+from chatbot.accounts.openid.providers import SignInProvider, is_same_provider
+from chatbot.outbound import OutboundFailed, OutboundRefused
+from chatbot.outbound.sessions import guarded_session
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import bindparam, delete, select
 
 from chatbot.accounts.models import Account, IdentityProvider, Membership, Passkey, SignIn
-from chatbot.accounts.recovery_codes import codes_left, forget_codes
+from chatbot.accounts.second_factor.recovery_codes import codes_left, forget_codes
 from chatbot.accounts.sign_ins import Person, end_sign_ins
 from chatbot.audit import Actor, record
 from chatbot.db import db, read

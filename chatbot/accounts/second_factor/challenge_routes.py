@@ -1,6 +1,7 @@
 """The second factor, asked for after the first: a code, a passkey, or a recovery code."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import Response, flash, jsonify, redirect, render_template, request, url_for
@@ -10,10 +11,10 @@ from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatbot.accounts.doors import pending, safe_path, sign_in
-from chatbot.accounts.factor_forms import CodeForm, PasskeyForm, RecoveryForm
-from chatbot.accounts.factors import factors_of, find_account
 from chatbot.accounts.models import Account
-from chatbot.accounts.passkey_routes import (
+from chatbot.accounts.second_factor.factors import factors_of, find_account
+from chatbot.accounts.second_factor.forms import CodeForm, PasskeyForm, RecoveryForm
+from chatbot.accounts.second_factor.passkey_routes import (
     blueprint,
     check_address,
     count_try,
@@ -23,12 +24,17 @@ from chatbot.accounts.passkey_routes import (
     refuse,
     use_up_passkey,
 )
-from chatbot.accounts.passkeys import ask_for_known
-from chatbot.accounts.recovery_codes import use_recovery_code
-from chatbot.accounts.totp import use_app_code
+from chatbot.accounts.second_factor.recovery_codes import use_recovery_code
+from chatbot.accounts.second_factor.totp import use_app_code
 from chatbot.audit import Actor
 from chatbot.errors import Invalid, Unauthorized
+from chatbot.memory import Later
 from chatbot.security import caller_address
+
+if TYPE_CHECKING:
+    from chatbot.accounts.second_factor import passkeys
+else:
+    passkeys = Later("chatbot.accounts.second_factor.passkeys")  # with webauthn: 4 MB
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +80,7 @@ def challenge_options() -> Response:
     asked = _asked()
     if asked is None:
         raise Unauthorized(_("That took too long. Please sign in again."))
-    return jsonify(ask_for_known(need_site(), give_challenge(_purpose(asked)), asked.account_id))
+    return jsonify(passkeys.ask_for_known(need_site(), give_challenge(_purpose(asked)), asked.account_id))
 
 
 def _purpose(asked: Asked) -> str:

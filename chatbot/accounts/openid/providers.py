@@ -16,6 +16,7 @@ from chatbot.errors import NotFound
 from chatbot.oauth_settings import WELL_KNOWN, ProviderSettings, is_loopback
 from chatbot.tenants.models import Tenant
 
+LONGEST_DOMAIN = 253  # characters
 MOST_BUTTONS = 8  # of clients: any client may list any domain
 MICROSOFT = ("login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn")
 
@@ -159,6 +160,8 @@ def buttons(email: str | None, next_path: str | None) -> list[Button]:
 def domain_of(email: str) -> str:
     """The domain of an e-mail as it is stored: lower case, foreign letters as ASCII; empty for what has none."""
     domain = email.rpartition("@")[2].strip().lower() if "@" in email else ""
+    if len(domain) > LONGEST_DOMAIN:
+        return ""
     try:
         return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:

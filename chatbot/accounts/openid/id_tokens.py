@@ -20,7 +20,7 @@ from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 from orjson import JSONDecodeError, loads
 
-from chatbot.accounts.sign_in_errors import clock_differs, unbelieved
+from chatbot.accounts.openid.errors import clock_differs, unbelieved
 
 DIGESTS = {
     "RS256": "sha256", "RS384": "sha384", "RS512": "sha512",

@@ -5,23 +5,23 @@ counts in this client alone. Where the provider's answer holds the claim that th
 follows it at each sign-in; the client's last admin keeps theirs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from chatbot.accounts.factors import lock_account
-from chatbot.accounts.flows import Vouched
-from chatbot.accounts.identities import add_identity, find_identity, invitations_of, once_more
 from chatbot.accounts.joining import accept
 from chatbot.accounts.links import Link, open_invitations
 from chatbot.accounts.members import has_other_admin
 from chatbot.accounts.models import Account, Membership, OneTimeLink
+from chatbot.accounts.openid.errors import not_in_client
+from chatbot.accounts.openid.identities import add_identity, find_identity, invitations_of, once_more
+from chatbot.accounts.openid.providers import SignInProvider
 from chatbot.accounts.people import read_email
-from chatbot.accounts.provider_tokens import claim_of
-from chatbot.accounts.sign_in_errors import not_in_client
-from chatbot.accounts.sign_in_providers import SignInProvider
+from chatbot.accounts.second_factor.factors import lock_account
 from chatbot.accounts.sign_ins import end_sign_ins
 from chatbot.audit import Actor, record
 from chatbot.db import db
@@ -29,6 +29,9 @@ from chatbot.errors import Forbidden, NotFound
 from chatbot.rights import RANKS
 from chatbot.tenancy import now
 from chatbot.tenants.models import Tenant
+
+if TYPE_CHECKING:
+    from chatbot.accounts.openid.flows import Vouched
 
 
 def arrive_at_client(provider: SignInProvider, vouched: Vouched, invitation_id: str | None, address: str) -> Account:
@@ -45,6 +48,8 @@ def arrive_at_client(provider: SignInProvider, vouched: Vouched, invitation_id: 
 
 def role_by_claim(claims: Mapping[str, Any], claim: str, roles: Mapping[str, str]) -> str | None:
     """The highest role that the values of `claim` are mapped to; None for none."""
+    from chatbot.accounts.openid.tokens import claim_of  # with authlib: not before somebody signs in
+
     said = claim_of(claims, claim) if claim else None
     values = said if isinstance(said, list) else [said]
     given = {roles[value] for value in values if isinstance(value, str) and value in roles}

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from flask_babel import gettext as _
 
-from chatbot.accounts.flows import check_sign_in_page
-from chatbot.accounts.id_tokens import is_usable
-from chatbot.accounts.provider_calls import Deadline, Description, describe, fetch_keys, place_for
-from chatbot.accounts.provider_tokens import accepts_secret
-from chatbot.accounts.sign_in_errors import SignInProblem
-from chatbot.accounts.sign_in_providers import SignInProvider
+from chatbot.accounts.openid.calls import Deadline, Description, describe, fetch_keys, place_for
+from chatbot.accounts.openid.errors import SignInProblem
+from chatbot.accounts.openid.flows import check_sign_in_page
+from chatbot.accounts.openid.id_tokens import is_usable
+from chatbot.accounts.openid.providers import SignInProvider
+from chatbot.accounts.openid.tokens import accepts_secret
 
 
 @dataclass(frozen=True, slots=True)

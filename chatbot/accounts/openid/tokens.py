@@ -10,10 +10,10 @@ from authlib.integrations.requests_client import OAuth2Session
 from requests import HTTPError
 from requests.auth import HTTPBasicAuth
 
-from chatbot.accounts.provider_calls import Deadline, Description, get_json, plainly
-from chatbot.accounts.sign_in_errors import ProviderTrouble, odd_answer, unbelieved, unreachable
-from chatbot.accounts.sign_in_providers import SignInProvider
-from chatbot.outbound import guard
+from chatbot.accounts.openid.calls import Deadline, Description, get_json, plainly
+from chatbot.accounts.openid.errors import ProviderTrouble, odd_answer, unbelieved, unreachable
+from chatbot.accounts.openid.providers import SignInProvider
+from chatbot.outbound.sessions import guard
 
 log = structlog.get_logger(__name__)
 

@@ -1,23 +1,27 @@
 """`/console/<slug>/team/provider`: the client's own sign-in."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, flash, g, redirect, render_template, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from chatbot.accounts.client_providers import find_provider, remove_provider, save_provider, tidy
 from chatbot.accounts.doors import actor, person
 from chatbot.accounts.models import IdentityProvider
-from chatbot.accounts.oauth import callback_of
-from chatbot.accounts.provider_check import Finding, check_provider
-from chatbot.accounts.provider_forms import ProviderForm
-from chatbot.accounts.sign_in_providers import of_client
+from chatbot.accounts.openid.client_providers import find_provider, remove_provider, save_provider, tidy
+from chatbot.accounts.openid.forms import ProviderForm
+from chatbot.accounts.openid.oauth import callback_of
+from chatbot.accounts.openid.providers import of_client
 from chatbot.db import db
 from chatbot.errors import Invalid, NotFound, RateLimited
 from chatbot.tenants.doors import may_write, reads_only
 from chatbot.tenants.models import Tenant
 from chatbot.usage.rates import count_call
+
+if TYPE_CHECKING:
+    from chatbot.accounts.openid.check import Finding
 
 blueprint = Blueprint("client_provider", __name__, url_prefix="/console/<slug>/team/provider")
 
@@ -64,6 +68,8 @@ def check(slug: str) -> str:
     if wait is not None:
         raise RateLimited(_("This was checked many times. Please wait a moment."), retry_after=wait)
     provider = of_client(row, g.tenant.slug, _("The provider"))
+    from chatbot.accounts.openid.check import check_provider  # with authlib and requests: not before somebody asks
+
     return _page(ProviderForm.of(row), row, check_provider(provider, callback_of(provider)))
 
 

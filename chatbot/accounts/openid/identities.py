@@ -4,29 +4,33 @@ A person is (issuer, subject). The e-mail that a provider says never opens an ac
 has one signs in the way they did before, and links the provider to it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from chatbot.accounts.factors import lock_account
-from chatbot.accounts.flows import Vouched
 from chatbot.accounts.joining import accept
 from chatbot.accounts.links import Link, open_invitations
 from chatbot.accounts.models import Account, Identity, OneTimeLink
+from chatbot.accounts.openid.errors import unknown_person
+from chatbot.accounts.openid.providers import SignInProvider, label_of_issuer
 from chatbot.accounts.people import NewAccount, add_account, find_account, read_email
-from chatbot.accounts.sign_in_errors import unknown_person
-from chatbot.accounts.sign_in_providers import SignInProvider, label_of_issuer
+from chatbot.accounts.second_factor.factors import lock_account
 from chatbot.accounts.sign_ins import end_sign_ins, has_passkey
 from chatbot.audit import Actor, record
 from chatbot.db import across_tenants, db
 from chatbot.errors import Conflict, Forbidden, NotFound, ShamanError
 from chatbot.tenancy import now
+
+if TYPE_CHECKING:
+    from chatbot.accounts.openid.flows import Vouched
 
 T = TypeVar("T")
 

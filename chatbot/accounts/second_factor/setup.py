@@ -2,7 +2,8 @@
 
 from flask import Flask
 
-from chatbot.accounts import challenge_routes, factor_routes, own_passkey_routes, passkey_routes
+from chatbot.accounts.second_factor import challenge_routes, own_passkey_routes, passkey_routes
+from chatbot.accounts.second_factor import routes as factor_routes
 
 assert challenge_routes
 assert factor_routes

@@ -6,11 +6,11 @@ from flask import abort, current_app, flash, redirect, render_template, request,
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from chatbot.accounts import totp
 from chatbot.accounts.attempts import check_own_password
 from chatbot.accounts.doors import actor, confirmed_at, person, safe_path, sign_in
-from chatbot.accounts.factor_forms import CodeForm, NewPasskeyForm, PasswordAgainForm
-from chatbot.accounts.factors import (
+from chatbot.accounts.models import Account
+from chatbot.accounts.second_factor import totp
+from chatbot.accounts.second_factor.factors import (
     factors_of,
     find_account,
     is_fresh,
@@ -18,9 +18,9 @@ from chatbot.accounts.factors import (
     remove_app,
     who_ask,
 )
-from chatbot.accounts.models import Account
-from chatbot.accounts.passkey_routes import blueprint
-from chatbot.accounts.recovery_codes import make_codes
+from chatbot.accounts.second_factor.forms import CodeForm, NewPasskeyForm, PasswordAgainForm
+from chatbot.accounts.second_factor.passkey_routes import blueprint
+from chatbot.accounts.second_factor.recovery_codes import make_codes
 from chatbot.accounts.sign_ins import Person, end_sign_ins
 from chatbot.db import db
 from chatbot.errors import Conflict, Forbidden, SecretUnreadable

@@ -18,11 +18,11 @@ from flask import current_app
 from flask_babel import lazy_gettext as _l
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from chatbot.accounts.id_tokens import Expected, check_id_token, is_issuer
-from chatbot.accounts.provider_calls import Description, describe, keys_for, place_for
-from chatbot.accounts.provider_tokens import add_userinfo, exchange
-from chatbot.accounts.sign_in_errors import FlowLost, odd_answer, stopped, unbelieved
-from chatbot.accounts.sign_in_providers import SignInProvider
+from chatbot.accounts.openid.calls import Description, describe, keys_for, place_for
+from chatbot.accounts.openid.errors import FlowLost, odd_answer, stopped, unbelieved
+from chatbot.accounts.openid.id_tokens import Expected, check_id_token, is_issuer
+from chatbot.accounts.openid.providers import SignInProvider
+from chatbot.accounts.openid.tokens import add_userinfo, exchange
 from chatbot.outbound import OutboundRefused
 from chatbot.outbound.addresses import read_address
 

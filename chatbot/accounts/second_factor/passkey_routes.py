@@ -2,24 +2,31 @@
 
 import hashlib
 import secrets
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, current_app, flash, jsonify, redirect, request, session, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from chatbot.accounts.doors import safe_path, sign_in
-from chatbot.accounts.factor_forms import PasskeyForm
-from chatbot.accounts.factors import find_account
 from chatbot.accounts.models import Account
-from chatbot.accounts.passkeys import ANSWER_WITHIN, Site, ask_for_known, check_passkey, site_of, use_passkey
+from chatbot.accounts.second_factor.factors import find_account
+from chatbot.accounts.second_factor.forms import PasskeyForm
+from chatbot.accounts.second_factor.sites import ANSWER_WITHIN, Site, site_of
 from chatbot.db import db
 from chatbot.errors import Forbidden, Invalid, RateLimited
+from chatbot.memory import Later
 from chatbot.security import caller_address
 from chatbot.tenancy import now
 from chatbot.tenants.doors import may_write, reads_only
 from chatbot.usage.rates import count_call, wait_for_call
+
+if TYPE_CHECKING:
+    from chatbot.accounts.second_factor import passkeys
+else:
+    passkeys = Later("chatbot.accounts.second_factor.passkeys")  # with webauthn: 4 MB
 
 blueprint = Blueprint("factors", __name__)
 
@@ -30,7 +37,7 @@ ONCE = "1 per 10 minutes"  # a challenge lives for five
 @blueprint.post("/login/passkey/options")
 def passkey_options() -> Response:
     """What script needs to ask for whichever passkey the browser keeps for this site."""
-    return jsonify(ask_for_known(need_site(), give_challenge("sign-in")))
+    return jsonify(passkeys.ask_for_known(need_site(), give_challenge("sign-in")))
 
 
 @blueprint.post("/login/passkey")
@@ -38,6 +45,7 @@ def passkey_sign_in() -> AnyResponse:
     """Sign in with a passkey, which stands for both factors: the key, and the finger, face or PIN that it asked for."""
     goal = safe_path(request.form.get("next"))
     check_address()
+    _ = current_user.is_authenticated  # who was signed in here before is read now, with no transaction open
     try:
         account = enabled_account(use_up_passkey(PasskeyForm(), "sign-in"))
     except Invalid as wrong:
@@ -52,10 +60,10 @@ def use_up_passkey(form: PasskeyForm, purpose: str, account_id: str | None = Non
     """Use the signature that was sent, of the account's passkey where one is named. Returns whose it is. Raises Invalid."""
     site, challenge = need_site(), take_challenge(purpose)
     reads_only()  # what a stranger sends takes no write lock until it is known to be good
-    used = check_passkey(site, form.credential.data or "", challenge, account_id)
+    used = passkeys.check_passkey(site, form.credential.data or "", challenge, account_id)
     db.session.commit()
     may_write()
-    if not use_passkey(used):
+    if not passkeys.use_passkey(used):
         raise Invalid(_("This passkey was not accepted. Please try again."))
     return used.account_id
 
@@ -86,7 +94,7 @@ def need_site() -> Site:
 def give_challenge(purpose: str) -> bytes:
     """A challenge for `purpose`, remembered in the cookie session."""
     challenge = secrets.token_bytes(32)
-    session["passkey"] = {"for": purpose, "challenge": bytes_to_base64url(challenge), "since": now().timestamp()}
+    session["passkey"] = {"for": purpose, "challenge": challenge.hex(), "since": now().timestamp()}
     return challenge
 
 
@@ -97,7 +105,7 @@ def take_challenge(purpose: str) -> bytes:
     # The cookie can be sent again as it was, so it is remembered here too that the challenge was used.
     if not is_ours or count_call(ONCE, "passkey-challenge", hashlib.sha256(kept["challenge"].encode()).hexdigest()):
         raise Invalid(_("That took too long. Please try again."))
-    return base64url_to_bytes(kept["challenge"])
+    return bytes.fromhex(kept["challenge"])
 
 
 # --- how often one may try -------------------------------------------------------------------------------------------

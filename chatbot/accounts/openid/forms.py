@@ -7,8 +7,8 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length
 
-from chatbot.accounts.client_providers import Entered, pairs
 from chatbot.accounts.models import IdentityProvider
+from chatbot.accounts.openid.client_providers import Entered, pairs
 
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 LINES = PLAIN | {"rows": "3"}

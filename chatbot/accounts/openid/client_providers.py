@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, select
 
 from chatbot.accounts.models import Account, Identity, IdentityProvider, Membership, SignIn
-from chatbot.accounts.sign_in_providers import domain_of
+from chatbot.accounts.openid.providers import domain_of
 from chatbot.audit import Actor, record
 from chatbot.db import across_tenants, db
 from chatbot.errors import Invalid, NotFound, Text
