@@ -102,11 +102,14 @@ def cookie_name(name: str, settings: Settings) -> str:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    is_file = (
+        request.endpoint == "static" and response.status_code < 400
+    )  # a page about one that isn't there is personal
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", CSP_LINE)
-    elif request.endpoint != "static":
+    elif not is_file:
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    if request.endpoint != "static" and "Cache-Control" not in response.headers:
+    if not is_file and "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"  # what is personal is never kept by anyone in between
         response.vary.add("Cookie")
     return response

@@ -83,7 +83,7 @@ class Base(DeclarativeBase):
 
 
 class PlatformModel(Base):
-    """A row of the platform itself: `tests/test_isolation.py` holds the short list of them."""
+    """A row of the platform itself: `tests/test_tenancy.py` holds the short list of them."""
 
     __abstract__ = True
     id: Mapped[str] = mapped_column(String(26), primary_key=True, default=new_id)

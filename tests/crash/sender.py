@@ -62,8 +62,8 @@ class Note:
 class Sender:
     """A browser with script: its cookies, its page, its messages."""
 
-    def __init__(self, port: int, timeout: float = 60) -> None:
-        self.port, self.timeout = port, timeout
+    def __init__(self, port: int, timeout: float = 60, address: str = "127.0.0.1") -> None:
+        self.port, self.timeout, self.address = port, timeout, address
         self.id = new_id()
         self.cookies: dict[str, str] = {}
         self.token = self.session = ""
@@ -71,7 +71,7 @@ class Sender:
 
     def request(self, method: str, path: str, fields: dict[str, str] | None = None, **headers: str) -> Asked:
         """Ask on a connection of its own; returns (connection, response), to be closed by the caller."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, self.timeout, (self.address, 0))
         sent = {"Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()), **headers}
         body = None
         if fields is not None:

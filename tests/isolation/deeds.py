@@ -15,13 +15,14 @@ from chatbot.tenants.models import PlatformSetting, Tenant
 from tests.accounts.authenticator import Authenticator
 from tests.accounts.signing_in import SECRET, account_of, give_codes, pending, token
 from tests.isolation.cast import Caller
-from tests.isolation.probes import Probe
+from tests.isolation.probes import Probe, Use, chatting, sending, values
 from tests.isolation.probes_of_operators import NOWHERE
 from tests.world import ALICE, BAKERY, Browser, World, hidden
 
 PASSWORD = "seven sleepy seagulls"
 ORIGIN = "http://localhost:5000"
 HERE = "http://127.0.0.1:9"
+DOCUMENT = "clients: [{slug: {}, name: New}]"
 
 # Routes that take a form or a body, and why nothing is tried with more in it.
 NOT_TRIED = {
@@ -129,13 +130,21 @@ def keeps_passkey(caller: Caller, email: str) -> TestResponse:
 
 
 def applies_import(caller: Caller, slug: str) -> TestResponse:
-    planned = caller.send("/admin/transfer", document=a_document(slug)).get_data(as_text=True)
+    planned = caller.send("/admin/transfer", document=DOCUMENT.replace("{}", slug)).get_data(as_text=True)
     names = ("packed", "kind", "fingerprint", "template")
     return caller.send("/admin/transfer/apply", **{name: hidden(planned, name) for name in names})
 
 
-def a_document(slug: str) -> str:
-    return f"clients: [{{slug: {slug}, name: New}}]"
+def takes_up_invitation(caller: Caller, path: str) -> TestResponse:
+    return anew(caller).send(path, name="New", password=PASSWORD)
+
+
+def sends_json(path: str, **body: str) -> Use:
+    return lambda who, id_: who.call(path, method="POST", json=values(body, id_))
+
+
+def imports_json(caller: Caller, slug: str) -> TestResponse:
+    return caller.call("/admin/transfer", method="POST", json={"clients": [{"slug": slug, "name": "New"}]})
 
 
 def a_slug(caller: Caller) -> str:
@@ -153,55 +162,86 @@ def no_defaults(caller: Caller) -> str:
     return ""
 
 
-def fresh_state(caller: Caller, number: int) -> str:
-    """The `seen` of a form on the page of defaults, the one with this number."""
+def state_of_limits(caller: Caller) -> str:
+    """The `seen` of its form on the page of defaults."""
+    return states(caller)[0]
+
+
+def state_of_settings(caller: Caller) -> str:
+    return states(caller)[1]
+
+
+def states(caller: Caller) -> list[str]:
     no_defaults(caller)
     text = caller.see("/admin/limits").get_data(as_text=True)
-    return re.findall(r'<input[^>]*name="seen"[^>]*value="([^"]*)"', text)[number]
+    return re.findall(r'<input[^>]*name="seen"[^>]*value="([^"]*)"', text)
 
 
-FACTOR, PROVIDER = "/account/second-factor", "/console/<slug>/team/provider"
+def anew_by_password(caller: Caller, email: str) -> TestResponse:
+    return anew(caller).send("/login", email=email, password=PASSWORD)
+
+
+def by(path: str, *, strong: bool = False, **fields: str) -> Use:
+    """Somebody sends a form, in a new sign-in of theirs."""
+    return lambda who, email: as_(who, email, strong=strong).send(path, **fields)
+
+
+FACTOR, PROVIDER, EXPORT = "/account/second-factor", "/console/<slug>/team/provider", "/admin/audit/export"
 LIMITS = {"messages_per_day": "500", "tokens_per_month": "", "money_per_month": "", "chat_rate": ""}
-SPEECH = dict.fromkeys(
-    ("tone", "language", "refusal", "model", "temperature", "max_tokens", "context_messages", "length"), ""
-)
+NEW_CLIENT = {"name": "New", "time_zone": "UTC", "anonymous_chat": "", "email": ""} | LIMITS
+SPEECH = dict.fromkeys(("tone", "language", "refusal", "model", "temperature", "max_tokens", "context_messages"), "")
+OWN_SIGN_IN = {"issuer": HERE, "client_id": "us", "client_secret": "s", "is_required": ""}
+NORA = {"email": "{}@b.example", "role": "user"}
+MODEL = {"base_url": NOWHERE, "model": "", "key": "", "is_for_all": ""}
 
 DEEDS = [
-    Probe("POST /login", "walt", somebody_with_password, lambda who, email: anew(who).send("/login", email=email, password=PASSWORD)),
-    Probe("POST /logout", "walt", somebody, lambda who, email: as_(who, email).send("/logout")),
-    Probe("POST /forgot", "walt", somebody, lambda who, email: who.send("/forgot", email=email)),
-    Probe("POST /link/<secret>", "walt", an_invitation_link, lambda who, path: anew(who).send(path, name="New", password=PASSWORD)),
-    Probe("POST /account/name", "ulla", nothing, lambda who, _none: who.send("/account/name", name=new_id())),
-    Probe("POST /account/password", "walt", somebody, lambda who, email: as_(who, email).send("/account/password", password=PASSWORD)),
-    Probe("POST /account/sign-ins/end-others", "walt", somebody, lambda who, email: as_(who, email).send("/account/sign-ins/end-others")),
-    Probe("POST /console/<slug>/team/invitations", "alice", nothing, lambda who, _none: who.console("team/invitations", email=f"{new_id()}@b.example", role="user")),
-    Probe("POST /console/<slug>/team/second-factor", "alice", no_second_factor_asked, lambda who, _none: who.console("team/second-factor", requires_second_factor="y")),
-    Probe(f"POST {PROVIDER}", "alice", no_provider, lambda who, _none: who.console("team/provider", issuer=HERE, client_id="us", client_secret="s", is_required="")),
-    Probe(f"POST {PROVIDER}/check", "alice", a_provider, lambda who, _none: who.console("team/provider/check")),
-    Probe(f"POST {PROVIDER}/remove", "alice", a_provider, lambda who, _none: who.console("team/provider/remove")),
+    Probe("POST /login", "walt", somebody_with_password, anew_by_password),
+    Probe("POST /logout", "walt", somebody, by("/logout")),
+    Probe("POST /forgot", "walt", somebody, sending("/forgot", email="{}")),
+    Probe("POST /link/<secret>", "walt", an_invitation_link, takes_up_invitation),
+    Probe("POST /account/name", "ulla", a_slug, sending("/account/name", name="{}")),
+    Probe("POST /account/password", "walt", somebody, by("/account/password", password=PASSWORD)),
+    Probe("POST /account/sign-ins/end-others", "walt", somebody, by("/account/sign-ins/end-others")),
+    Probe("POST /console/<slug>/team/invitations", "alice", a_slug, sending("/console/SLUG/team/invitations", **NORA)),
+    Probe(
+        "POST /console/<slug>/team/second-factor", "alice", no_second_factor_asked,
+        sending("/console/SLUG/team/second-factor", requires_second_factor="y"),
+    ),
+    Probe(f"POST {PROVIDER}", "alice", no_provider, sending("/console/SLUG/team/provider", **OWN_SIGN_IN)),
+    Probe(f"POST {PROVIDER}/check", "alice", a_provider, sending("/console/SLUG/team/provider/check")),
+    Probe(f"POST {PROVIDER}/remove", "alice", a_provider, sending("/console/SLUG/team/provider/remove")),
     Probe("POST /login/second", "walt", somebody_with_app, by_recovery_code),
-    Probe("POST /login/second/options", "walt", somebody_with_app, lambda who, email: as_(who, email).send("/login/second/options")),
-    Probe("POST /login/passkey/options", "walt", nothing, lambda who, _none: who.send("/login/passkey/options")),
-    Probe(f"POST {FACTOR}/confirm", "walt", somebody_with_password, lambda who, email: as_(who, email).send(f"{FACTOR}/confirm", password=PASSWORD)),
+    Probe("POST /login/second/options", "walt", somebody_with_app, by("/login/second/options")),
+    Probe("POST /login/passkey/options", "walt", nothing, sending("/login/passkey/options")),
+    Probe(f"POST {FACTOR}/confirm", "walt", somebody_with_password, by(f"{FACTOR}/confirm", password=PASSWORD)),
     Probe(f"POST {FACTOR}/app", "walt", somebody, sets_up_app),
-    Probe(f"POST {FACTOR}/app/remove", "walt", somebody_with_app, lambda who, email: as_(who, email, strong=True).send(f"{FACTOR}/app/remove")),
-    Probe(f"POST {FACTOR}/passkeys/options", "walt", somebody, lambda who, email: as_(who, email).send(f"{FACTOR}/passkeys/options")),
+    Probe(f"POST {FACTOR}/app/remove", "walt", somebody_with_app, by(f"{FACTOR}/app/remove", strong=True)),
+    Probe(f"POST {FACTOR}/passkeys/options", "walt", somebody, by(f"{FACTOR}/passkeys/options")),
     Probe(f"POST {FACTOR}/passkeys", "walt", somebody, keeps_passkey),
-    Probe(f"POST {FACTOR}/recovery-codes", "walt", somebody_with_app, lambda who, email: as_(who, email, strong=True).send(f"{FACTOR}/recovery-codes")),
-    Probe("POST /chat/<slug>", "vera", nothing, lambda who, _none: who.post(message="say hello")),
-    Probe("POST /chat/<slug>/new", "vera", nothing, lambda who, _none: who.post("/new", choice="fresh")),
-    Probe("POST /admin/new-client", "root", a_slug, lambda who, slug: who.send("/admin/new-client", slug=slug, name="New", time_zone="UTC", anonymous_chat="", email="", **LIMITS)),
-    Probe("POST /admin/new-account", "root", nothing, lambda who, _none: who.send("/admin/new-account", email=f"{new_id()}@b.example", name="New", is_platform_admin="")),
-    Probe("POST /admin/leave", "root", an_entered_client, lambda who, _none: who.send("/admin/leave")),
-    Probe("POST /admin/limits", "root", lambda who: fresh_state(who, 0), lambda who, seen: who.send("/admin/limits", seen=seen, **LIMITS)),
-    Probe("POST /admin/limits/settings", "root", lambda who: fresh_state(who, 1), lambda who, seen: who.send("/admin/limits/settings", seen=seen, unknown=new_id(), **SPEECH)),
-    Probe("POST /admin/limits/security", "root", no_defaults, lambda who, _none: who.send("/admin/limits/security", requires_second_factor="")),
-    Probe("POST /admin/new-model", "root", a_slug, lambda who, name: who.send("/admin/new-model", name=name, base_url=NOWHERE, model="", key="", is_for_all="")),
-    Probe("POST /admin/audit/export", "root", nothing, lambda who, _none: who.send("/admin/audit/export", format="csv", client="", who="", action="")),
-    Probe("POST /admin/transfer", "root", a_slug, lambda who, slug: who.send("/admin/transfer", document=a_document(slug))),
+    Probe(f"POST {FACTOR}/recovery-codes", "walt", somebody_with_app, by(f"{FACTOR}/recovery-codes", strong=True)),
+    Probe("POST /chat/<slug>", "vera", nothing, chatting("", message="say hello")),
+    Probe("POST /chat/<slug>/new", "vera", nothing, chatting("/new", choice="fresh")),
+    Probe("POST /admin/new-client", "root", a_slug, sending("/admin/new-client", slug="{}", **NEW_CLIENT)),
+    Probe(
+        "POST /admin/new-account", "root", a_slug,
+        sending("/admin/new-account", email="{}@b.example", name="New", is_platform_admin=""),
+    ),
+    Probe("POST /admin/leave", "root", an_entered_client, sending("/admin/leave")),
+    Probe("POST /admin/limits", "root", state_of_limits, sending("/admin/limits", seen="{}", **LIMITS)),
+    Probe(
+        "POST /admin/limits/settings", "root", state_of_settings,
+        sending("/admin/limits/settings", seen="{}", unknown="{}", length="", **SPEECH),
+    ),
+    Probe(
+        "POST /admin/limits/security", "root", no_defaults,
+        sending("/admin/limits/security", requires_second_factor=""),
+    ),
+    Probe("POST /admin/new-model", "root", a_slug, sending("/admin/new-model", name="{}", **MODEL)),
+    Probe(f"POST {EXPORT}", "root", nothing, sending(EXPORT, format="csv", client="", who="", action="")),
+    Probe("POST /admin/transfer", "root", a_slug, sending("/admin/transfer", document=DOCUMENT)),
     Probe("POST /admin/transfer/apply", "root", a_slug, applies_import),
-    Probe("POST /api/chat", "program", nothing, lambda who, _none: who.call("/chat", method="POST", json={"message": "say hello"})),
-    Probe("POST /api/client/knowledge", "program", nothing, lambda who, _none: who.call("/client/knowledge", method="POST", json={"question": "What?", "answer": "That."})),
-    Probe("POST /api/admin/clients", "platform", a_slug, lambda who, slug: who.call("/admin/clients", method="POST", json={"slug": slug, "name": "New"})),
-    Probe("POST /api/admin/transfer", "platform", a_slug, lambda who, slug: who.call("/admin/transfer", method="POST", json={"clients": [{"slug": slug, "name": "New"}]})),
+    Probe("POST /api/chat", "program", nothing, sends_json("/chat", message="say hello")),
+    Probe("POST /api/client/knowledge", "program", nothing, sends_json("/client/knowledge", question="?", answer=".")),
+    Probe("POST /api/admin/clients", "platform", a_slug, sends_json("/admin/clients", slug="{}", name="New")),
+    Probe("POST /api/admin/transfer", "platform", a_slug, imports_json),
 ]  # fmt: skip

@@ -143,7 +143,7 @@ NO_IDS = {
     "args@accounts/openid/oauth": "a provider's answer, of the flow that its state names",
     "args@admin/clients": "what a list is asked for, handed on in its address",
     "args@rails": "the page's own address, handed on",
-    "form@accounts/challenge_routes": "which of three forms it is",
+    "form@accounts/second_factor/challenge_routes": "which of three forms it is",
     "form@chat/routes": "read whole, before a connection is taken",
     "files@chat/routes": "refused",
     "files@tenants/doors": "read whole, before a connection is taken",
@@ -208,4 +208,4 @@ def name_read(node: ast.AST) -> str | None:
     source, first = ast.unparse(node.func), node.args[0]
     if not re.fullmatch(rf"{READ}\.(get|getlist)", source) or not isinstance(first, ast.Constant):
         return None
-    return f"{'' if 'headers' in source else '?'}{first.value}"
+    return ("" if "headers" in source else "?") + str(first.value)

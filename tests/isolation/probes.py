@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from flask import Flask
@@ -22,7 +23,7 @@ ID = r"(?<![0-9a-z])[0-9a-hjkmnp-tv-z]{26}(?![0-9a-z])"
 # A form's token and the names that go with it; the secret and the picture of a new authenticator app.
 MADE_ANEW = r'name="(csrf_token|name|session_id)"\s+value="[^"]*'
 MADE_ANEW += r'|(?<=src="data:image)[^"]*|(?<=class="secret">)[A-Z2-7 ]+'
-OWN_WORDS = "again"  # what a caller says itself, in a probe that says something
+OWN, SAYS = "again", "say again"  # what a caller says itself
 PROGRAMS, OPERATORS = {"program", "colleague"}, {"root", "root_elsewhere"}
 
 
@@ -114,6 +115,10 @@ def a_turn(caller: Caller) -> str:
     return an_answer(caller)["turn_id"]
 
 
+def a_message(caller: Caller) -> str:
+    return an_answer(caller)["answer_id"]
+
+
 def a_failed_turn(caller: Caller) -> str:
     return caller.ask("play status-400")["turn_id"]
 
@@ -132,68 +137,64 @@ def a_source(caller: Caller) -> str:
     return str(caller.call("/client/knowledge", method="POST", json=pair).get_json()["id"])
 
 
-def events_of(who: Caller, turn_id: str) -> TestResponse:
-    return who.call(f"/chat/turns/{turn_id}/events", query_string={"client": who.slug})
+# --- how it is asked for ---------------------------------------------------------------------------------------------
 
+Use = Callable[[Caller, str], TestResponse]
+
+
+def seeing(path: str, **query: str) -> Use:
+    """A page; `{}` stands for the id in the path and in a value, SLUG for the caller's client."""
+    return lambda who, id_: who.see(filled(path, who, id_), **values(query, id_))
+
+
+def sending(path: str, **fields: str) -> Use:
+    return lambda who, id_: who.send(filled(path, who, id_), **values(fields, id_))
+
+
+def calling(method: str, path: str, **given: Any) -> Use:
+    """The API; the id may stand in a query's value too."""
+    query = given.pop("query_string", {})
+    return lambda who, id_: who.call(
+        filled(path, who, id_), method=method, query_string=values(query, id_) | {"client": who.slug}, **given
+    )
+
+
+def filled(path: str, who: Caller, id_: str) -> str:
+    return path.replace("{}", id_).replace("SLUG", who.slug)
+
+
+def values(given: dict[str, str], id_: str) -> dict[str, str]:
+    return {name: value.replace("{}", id_) for name, value in given.items()}
+
+
+def chatting(path: str, **fields: str) -> Use:
+    """A form of the chat page, sent as its script does."""
+    return lambda who, id_: who.post(path.replace("{}", id_), **values(fields, id_))
+
+
+CHAT, TURN, SOURCE = "/chat/<slug>", "/chat/<slug>/turns/<turn_id>", "/api/client/knowledge/<source_id>"
+EVENTS = calling("GET", "/chat/turns/{}/events")
+ANSWER = "CNRY-answer"
 
 PROBES = [
-    Probe(
-        "GET /chat/<slug>?session", "vera", a_session,
-        lambda who, id_: who.page("", session=id_), "CNRY-answer",
-    ),
-    Probe(
-        "GET /chat/<slug>?session", "ulla", a_session,
-        lambda who, id_: who.page("", session=id_), "CNRY-answer",
-    ),
-    Probe(
-        "GET /chat/<slug>/older?session", "vera", a_session,
-        lambda who, id_: who.page("/older", session=id_), "CNRY-answer",
-    ),
-    Probe(
-        "GET /chat/<slug>/messages/<message_id>", "vera", lambda who: an_answer(who)["answer_id"],
-        lambda who, id_: who.page(f"/messages/{id_}"), "CNRY-answer",
-    ),
-    Probe(
-        "GET /chat/<slug>/messages/<message_id>", "ulla", lambda who: an_answer(who)["answer_id"],
-        lambda who, id_: who.page(f"/messages/{id_}"), "CNRY-answer",
-    ),
-    Probe(
-        "GET /chat/<slug>/turns/<turn_id>/events", "vera", a_turn,
-        lambda who, id_: who.stream(f"/turns/{id_}/events"), "CNRY-answer",
-    ),
-    Probe(
-        "POST /chat/<slug>/turns/<turn_id>/retry", "vera", a_failed_turn,
-        lambda who, id_: who.post(f"/turns/{id_}/retry"), "event: start",
-    ),
-    Probe(
-        "POST /chat/<slug>/turns/<turn_id>/stop", "vera", a_running_turn,
-        lambda who, id_: who.post(f"/turns/{id_}/stop"),
-    ),
-    Probe(
-        "POST /chat/<slug> MessageForm.session_id", "vera", a_session,
-        lambda who, id_: who.post(message=f"say {OWN_WORDS}", session_id=id_), OWN_WORDS,
-    ),
-    Probe(
-        "POST /chat/<slug> MessageForm.session_id", "ulla", a_session,
-        lambda who, id_: who.post(message=f"say {OWN_WORDS}", session_id=id_), OWN_WORDS,
-    ),
-    Probe(
-        "POST /chat/<slug>/new ChoiceForm.session_id", "vera", a_session,
-        lambda who, id_: who.post("/new", choice="load", session_id=id_),
-    ),
-    Probe("GET /api/chat/turns/<turn_id>/events", "program", a_turn_by_key, events_of, "CNRY-answer", scope="chat"),
-    Probe("GET /api/chat/turns/<turn_id>/events", "vera", a_turn, events_of, "CNRY-answer", scope="chat"),
-    Probe("GET /api/chat/turns/<turn_id>/events", "ulla", a_turn, events_of, "CNRY-answer", scope="chat"),
-    Probe(
-        "GET /api/client/knowledge/<source_id>", "program", a_source,
-        lambda who, id_: who.call(f"/client/knowledge/{id_}"), "waiting",
-    ),
-    Probe(
-        "DELETE /api/client/knowledge/<source_id>", "program", a_source,
-        lambda who, id_: who.call(f"/client/knowledge/{id_}", method="DELETE"),
-    ),
+    Probe(f"GET {CHAT}?session", "vera", a_session, seeing("/chat/SLUG", session="{}"), ANSWER),
+    Probe(f"GET {CHAT}?session", "ulla", a_session, seeing("/chat/SLUG", session="{}"), ANSWER),
+    Probe(f"GET {CHAT}/older?session", "vera", a_session, seeing("/chat/SLUG/older", session="{}"), ANSWER),
+    Probe(f"GET {CHAT}/messages/<message_id>", "vera", a_message, seeing("/chat/SLUG/messages/{}"), ANSWER),
+    Probe(f"GET {CHAT}/messages/<message_id>", "ulla", a_message, seeing("/chat/SLUG/messages/{}"), ANSWER),
+    Probe(f"GET {TURN}/events", "vera", a_turn, lambda who, id_: who.stream(f"/turns/{id_}/events"), ANSWER),
+    Probe(f"POST {TURN}/retry", "vera", a_failed_turn, chatting("/turns/{}/retry"), "event: start"),
+    Probe(f"POST {TURN}/stop", "vera", a_running_turn, chatting("/turns/{}/stop")),
+    Probe(f"POST {CHAT} MessageForm.session_id", "vera", a_session, chatting("", message=SAYS, session_id="{}"), OWN),
+    Probe(f"POST {CHAT} MessageForm.session_id", "ulla", a_session, chatting("", message=SAYS, session_id="{}"), OWN),
+    Probe(f"POST {CHAT}/new ChoiceForm.session_id", "vera", a_session, chatting("/new", choice="load", session_id="{}")),
+    Probe("GET /api/chat/turns/<turn_id>/events", "program", a_turn_by_key, EVENTS, ANSWER, scope="chat"),
+    Probe("GET /api/chat/turns/<turn_id>/events", "vera", a_turn, EVENTS, ANSWER, scope="chat"),
+    Probe("GET /api/chat/turns/<turn_id>/events", "ulla", a_turn, EVENTS, ANSWER, scope="chat"),
+    Probe(f"GET {SOURCE}", "program", a_source, calling("GET", "/client/knowledge/{}"), "waiting"),
+    Probe(f"DELETE {SOURCE}", "program", a_source, calling("DELETE", "/client/knowledge/{}")),
     Probe(
         "GET /api/client/knowledge?cursor", "program", a_source,
-        lambda who, id_: who.call("/client/knowledge", query_string={"cursor": id_}), '"sources"', made_up=200,
+        calling("GET", "/client/knowledge", query_string={"cursor": "{}"}), '"sources"', made_up=200,
     ),
 ]  # fmt: skip

@@ -1,6 +1,10 @@
 """Probes of the admin area and of its API: whoever is no admin of the platform reads the same for every id."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from chatbot.accounts.models import IdentityProvider, SignIn
 from chatbot.audit import AuditEntry
@@ -11,7 +15,7 @@ from chatbot.tenancy import new_id
 from chatbot.tenants.clients import create_client
 from chatbot.tenants.models import ModelEndpoint, Tenant
 from tests.isolation.cast import Caller, account_id_of
-from tests.isolation.probes import Probe
+from tests.isolation.probes import Probe, Use, calling, seeing, sending
 from tests.isolation.probes_of_people import an_account
 from tests.world import ALICE, BAKERY
 
@@ -106,65 +110,84 @@ def a_dead_job(caller: Caller) -> str:
 def a_place_in_the_log(caller: Caller) -> str:
     """After the newest entry: there is more, by how the world was made."""
     with caller.http.application.app_context(), across_tenants(writes=False) as session:
-        return str(place_of(session.scalars(select(AuditEntry).order_by(AuditEntry.at.desc())).first()))
+        newest = select(AuditEntry).order_by(AuditEntry.at.desc()).limit(1)
+        return str(place_of(session.scalars(newest).one()))
 
 
-def end_alices(who: Caller, sign_in_id: str) -> object:
+def end_alices(who: Caller, sign_in_id: str) -> TestResponse:
     account_id = account_id_of(who.http.application, ALICE)
     return who.send(f"/admin/accounts/{account_id}/sign-ins/end", sign_in=sign_in_id)
 
 
-def to_account(what: str, **fields: str):
-    return lambda who, id_: who.send(f"/admin/accounts/{id_}/{what}", **fields)
+def to_the_endpoint(path: str, **fields: str) -> Use:
+    """A form about the one endpoint and the client that is asked for."""
+    return lambda who, slug: sending(f"/admin/models/{the_endpoint(who)}/{path}", **fields)(who, slug)
 
 
-def to_client(what: str, **fields: str):
-    return lambda who, slug: who.send(f"/admin/clients/{slug}/{what}", **fields)
+def roots(place: str, make: Callable[[Caller], str], use: Use, shows: str = "", **more: Any) -> Probe:
+    return Probe(place, "root", make, use, shows, **more)
 
 
-def to_endpoint(what: str, **fields: str):
-    return lambda who, id_: who.send(f"/admin/models/{id_}{what}", **fields)
-
-
-def by_api(method: str, **given: object):
-    return lambda who, slug: who.call(f"/admin/clients/{slug}", method=method, **given)
+def programs(place: str, use: Use, shows: str = "", **more: Any) -> Probe:
+    return Probe(place, "platform", a_client, use, shows, **more)
 
 
 ACCOUNT, CLIENT, MODEL = "/admin/accounts/<account_id>", "/admin/clients/<slug>", "/admin/models/<endpoint_id>"
+ITS_ACCOUNT, ITS_CLIENT, ITS_MODEL = "/admin/accounts/{}", "/admin/clients/{}", "/admin/models/{}"
+JOB, ITS_JOB = "/admin/health/jobs/<job_id>", "/admin/health/jobs/{}"
+EXPORT, DOCUMENT = "/admin/transfer/export", "/api/admin/clients/<slug>"
 
 PROBES_OF_OPERATORS = [
-    Probe(f"GET {ACCOUNT}", "root", an_account, lambda who, id_: who.see(f"/admin/accounts/{id_}"), "CNRY-member"),
-    Probe(f"POST {ACCOUNT}/link", "root", an_account, to_account("link"), "/link/"),
-    Probe(f"POST {ACCOUNT}/enabled", "root", an_account, to_account("enabled", on="1")),
-    Probe(f"POST {ACCOUNT}/platform-admin", "root", an_account, to_account("platform-admin")),
-    Probe(f"POST {ACCOUNT}/factors/reset", "root", an_account, to_account("factors/reset")),
-    Probe(f"POST {ACCOUNT}/sign-ins/end", "root", an_account, to_account("sign-ins/end")),
-    Probe(f"POST {ACCOUNT}/sign-ins/end?sign_in", "root", alices_sign_in, end_alices),
-    Probe(f"GET {CLIENT}", "root", a_client, lambda who, slug: who.see(f"/admin/clients/{slug}"), "CNRY-client"),
-    Probe(f"GET {CLIENT}/edit", "root", a_client, lambda who, slug: who.see(f"/admin/clients/{slug}/edit"), "CNRY-client"),
-    Probe(f"POST {CLIENT}/edit", "root", a_client, to_client("edit", name="CNRY-client", time_zone="UTC")),
-    Probe(f"POST {CLIENT}/suspend", "root", a_client, to_client("suspend", reason="bills")),
-    Probe(f"POST {CLIENT}/resume", "root", a_suspended_client, to_client("resume")),
-    Probe(f"POST {CLIENT}/delete", "root", a_client, to_client("delete", typed="CNRY-client")),
-    Probe(f"POST {CLIENT}/undelete", "root", a_deleted_client, to_client("undelete")),
-    Probe(f"POST {CLIENT}/open", "root", a_closed_client, to_client("open")),
-    Probe(f"POST {CLIENT}/enter", "root", a_client_to_enter, to_client("enter", reason="they rang")),
-    Probe("POST /admin/clients?slug", "root", a_client, lambda who, slug: who.send("/admin/clients", slug=slug, do="suspend", reason="bills"), made_up=303),
-    Probe("POST /admin/transfer/export?slug", "root", a_client, lambda who, slug: who.send("/admin/transfer/export", slug=slug, form="yaml"), "CNRY-client", made_up=422),
-    Probe("POST /admin/transfer/export ExportForm.clients", "root", a_client, lambda who, slug: who.send("/admin/transfer/export", clients=slug, form="yaml"), "CNRY-client", made_up=422),
-    Probe(f"GET {MODEL}", "root", an_endpoint, lambda who, id_: who.see(f"/admin/models/{id_}"), "CNRY-model"),
-    Probe(f"POST {MODEL}", "root", an_endpoint, to_endpoint("", seen="1", base_url=NOWHERE)),
-    Probe(f"POST {MODEL}/check", "root", an_endpoint, to_endpoint("/check")),
-    Probe(f"POST {MODEL}/delete", "root", an_endpoint, to_endpoint("/delete")),
-    Probe(f"POST {MODEL}/clients", "root", an_endpoint, to_endpoint("/clients", clients=BAKERY)),
-    Probe(f"POST {MODEL}/clients GrantForm.clients", "root", a_client_without_grant, lambda who, slug: who.send(f"/admin/models/{the_endpoint(who)}/clients", clients=slug), made_up=422),
-    Probe(f"POST {MODEL}/clients/<slug>/withdraw", "root", a_granted_endpoint, to_endpoint(f"/clients/{BAKERY}/withdraw")),
-    Probe(f"POST {MODEL}/clients/<slug>/withdraw", "root", a_granted_client, lambda who, slug: who.send(f"/admin/models/{the_endpoint(who)}/clients/{slug}/withdraw")),
-    Probe("POST /admin/health/jobs/<job_id>/retry", "root", a_dead_job, lambda who, id_: who.send(f"/admin/health/jobs/{id_}/retry")),
-    Probe("POST /admin/health/jobs/<job_id>/discard", "root", a_dead_job, lambda who, id_: who.send(f"/admin/health/jobs/{id_}/discard")),
-    Probe("GET /admin/audit?after", "root", a_place_in_the_log, lambda who, place: who.see("/admin/audit", after=place), "client.created", made_up=200, twin=lambda place: place[:-26] + new_id()),
-    Probe("GET /api/admin/clients/<slug>", "platform", a_client, by_api("GET"), "CNRY-client"),
-    Probe("PATCH /api/admin/clients/<slug>", "platform", a_client, by_api("PATCH", json={"time_zone": "Europe/Berlin"}), "Europe/Berlin"),
-    Probe("DELETE /api/admin/clients/<slug>", "platform", a_client, by_api("DELETE")),
-    Probe("GET /api/admin/clients?cursor", "platform", a_client, lambda who, slug: who.call("/admin/clients", query_string={"cursor": slug}), '"clients"', made_up=200),
+    roots(f"GET {ACCOUNT}", an_account, seeing(ITS_ACCOUNT), "CNRY-member"),
+    roots(f"POST {ACCOUNT}/link", an_account, sending(f"{ITS_ACCOUNT}/link"), "/link/"),
+    roots(f"POST {ACCOUNT}/enabled", an_account, sending(f"{ITS_ACCOUNT}/enabled", on="1")),
+    roots(f"POST {ACCOUNT}/platform-admin", an_account, sending(f"{ITS_ACCOUNT}/platform-admin")),
+    roots(f"POST {ACCOUNT}/factors/reset", an_account, sending(f"{ITS_ACCOUNT}/factors/reset")),
+    roots(f"POST {ACCOUNT}/sign-ins/end", an_account, sending(f"{ITS_ACCOUNT}/sign-ins/end")),
+    roots(f"POST {ACCOUNT}/sign-ins/end?sign_in", alices_sign_in, end_alices),
+    roots(f"GET {CLIENT}", a_client, seeing(ITS_CLIENT), "CNRY-client"),
+    roots(f"GET {CLIENT}/edit", a_client, seeing(f"{ITS_CLIENT}/edit"), "CNRY-client"),
+    roots(f"POST {CLIENT}/edit", a_client, sending(f"{ITS_CLIENT}/edit", name="CNRY-client", time_zone="UTC")),
+    roots(f"POST {CLIENT}/suspend", a_client, sending(f"{ITS_CLIENT}/suspend", reason="bills")),
+    roots(f"POST {CLIENT}/resume", a_suspended_client, sending(f"{ITS_CLIENT}/resume")),
+    roots(f"POST {CLIENT}/delete", a_client, sending(f"{ITS_CLIENT}/delete", typed="CNRY-client")),
+    roots(f"POST {CLIENT}/undelete", a_deleted_client, sending(f"{ITS_CLIENT}/undelete")),
+    roots(f"POST {CLIENT}/open", a_closed_client, sending(f"{ITS_CLIENT}/open")),
+    roots(f"POST {CLIENT}/enter", a_client_to_enter, sending(f"{ITS_CLIENT}/enter", reason="they rang")),
+    roots(
+        "POST /admin/clients?slug", a_client,
+        sending("/admin/clients", slug="{}", do="suspend", reason="bills"), made_up=303,
+    ),
+    roots(f"POST {EXPORT}?slug", a_client, sending(EXPORT, slug="{}", form="yaml"), "CNRY-client", made_up=422),
+    roots(
+        f"POST {EXPORT} ExportForm.clients", a_client,
+        sending(EXPORT, clients="{}", form="yaml"), "CNRY-client", made_up=422,
+    ),
+    roots(f"GET {MODEL}", an_endpoint, seeing(ITS_MODEL), "CNRY-model"),
+    roots(f"POST {MODEL}", an_endpoint, sending(ITS_MODEL, seen="1", base_url=NOWHERE)),
+    roots(f"POST {MODEL}/check", an_endpoint, sending(f"{ITS_MODEL}/check")),
+    roots(f"POST {MODEL}/delete", an_endpoint, sending(f"{ITS_MODEL}/delete")),
+    roots(f"POST {MODEL}/clients", an_endpoint, sending(f"{ITS_MODEL}/clients", clients=BAKERY)),
+    roots(
+        f"POST {MODEL}/clients GrantForm.clients", a_client_without_grant,
+        to_the_endpoint("clients", clients="{}"), made_up=422,
+    ),
+    roots(
+        f"POST {MODEL}/clients/<slug>/withdraw", a_granted_endpoint,
+        sending(f"{ITS_MODEL}/clients/{BAKERY}/withdraw"),
+    ),
+    roots(f"POST {MODEL}/clients/<slug>/withdraw", a_granted_client, to_the_endpoint("clients/{}/withdraw")),
+    roots(f"POST {JOB}/retry", a_dead_job, sending(f"{ITS_JOB}/retry")),
+    roots(f"POST {JOB}/discard", a_dead_job, sending(f"{ITS_JOB}/discard")),
+    roots(
+        "GET /admin/audit?after", a_place_in_the_log, seeing("/admin/audit", after="{}"), "client.created",
+        made_up=200, twin=lambda place: place[:-26] + new_id(),
+    ),
+    programs(f"GET {DOCUMENT}", calling("GET", ITS_CLIENT), "CNRY-client"),
+    programs(f"PATCH {DOCUMENT}", calling("PATCH", ITS_CLIENT, json={"time_zone": "Europe/Berlin"}), "Europe/Berlin"),
+    programs(f"DELETE {DOCUMENT}", calling("DELETE", ITS_CLIENT)),
+    programs(
+        "GET /api/admin/clients?cursor", calling("GET", "/admin/clients", query_string={"cursor": "{}"}), '"clients"',
+        made_up=200,
+    ),
 ]  # fmt: skip

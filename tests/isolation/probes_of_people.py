@@ -9,7 +9,7 @@ from chatbot.db import across_tenants
 from chatbot.tenancy import new_id
 from tests.accounts.signing_in import account_of
 from tests.isolation.cast import Caller, account_id_of, secure
-from tests.isolation.probes import Probe
+from tests.isolation.probes import Probe, seeing, sending
 
 
 def a_member(caller: Caller) -> str:
@@ -65,34 +65,20 @@ def an_identity(caller: Caller) -> str:
         return row.id
 
 
-SECOND = "/account/second-factor/passkeys"
+SECOND, MEMBER = "/account/second-factor/passkeys", "/console/<slug>/team/members/<member_id>"
+INVITATION = "/console/<slug>/team/invitations/<invitation_id>"
 
 PROBES_OF_PEOPLE = [
+    Probe(f"GET {MEMBER}", "alice", a_member, seeing("/console/SLUG/team/members/{}"), "CNRY-member"),
+    Probe(f"POST {MEMBER}/role", "alice", a_member, sending("/console/SLUG/team/members/{}/role", role="staff")),
+    Probe(f"POST {MEMBER}/remove", "alice", a_member, sending("/console/SLUG/team/members/{}/remove")),
+    Probe(f"POST {INVITATION}/again", "alice", an_invitation, sending("/console/SLUG/team/invitations/{}/again")),
+    Probe(f"POST {INVITATION}/withdraw", "alice", an_invitation, sending("/console/SLUG/team/invitations/{}/withdraw")),
+    Probe("POST /account/sign-ins/<sign_in_id>/end", "alice", a_sign_in, sending("/account/sign-ins/{}/end")),
+    Probe(f"POST {SECOND}/<passkey_id>", "alice", a_passkey, sending(f"{SECOND}/{{}}", name="my phone")),
+    Probe(f"POST {SECOND}/<passkey_id>/remove", "alice", a_passkey, sending(f"{SECOND}/{{}}/remove")),
     Probe(
-        "GET /console/<slug>/team/members/<member_id>", "alice", a_member,
-        lambda who, id_: who.see(f"/console/{who.slug}/team/members/{id_}"), "CNRY-member",
+        "POST /account/identities/<identity_id>/remove", "alice", an_identity,
+        sending("/account/identities/{}/remove"),
     ),
-    Probe(
-        "POST /console/<slug>/team/members/<member_id>/role", "alice", a_member,
-        lambda who, id_: who.console(f"team/members/{id_}/role", role="staff"),
-    ),
-    Probe(
-        "POST /console/<slug>/team/members/<member_id>/remove", "alice", a_member,
-        lambda who, id_: who.console(f"team/members/{id_}/remove"),
-    ),
-    Probe(
-        "POST /console/<slug>/team/invitations/<invitation_id>/again", "alice", an_invitation,
-        lambda who, id_: who.console(f"team/invitations/{id_}/again"),
-    ),
-    Probe(
-        "POST /console/<slug>/team/invitations/<invitation_id>/withdraw", "alice", an_invitation,
-        lambda who, id_: who.console(f"team/invitations/{id_}/withdraw"),
-    ),
-    Probe(
-        "POST /account/sign-ins/<sign_in_id>/end", "alice", a_sign_in,
-        lambda who, id_: who.send(f"/account/sign-ins/{id_}/end"),
-    ),
-    Probe("POST /account/second-factor/passkeys/<passkey_id>", "alice", a_passkey, lambda who, id_: who.send(f"{SECOND}/{id_}", name="my phone")),
-    Probe("POST /account/second-factor/passkeys/<passkey_id>/remove", "alice", a_passkey, lambda who, id_: who.send(f"{SECOND}/{id_}/remove")),
-    Probe("POST /account/identities/<identity_id>/remove", "alice", an_identity, lambda who, id_: who.send(f"/account/identities/{id_}/remove")),
 ]  # fmt: skip

@@ -51,12 +51,16 @@ def settings(model: ModelServer) -> dict[str, Any]:
     return {"OPENAI_BASE_URL": model.base_url, "OPENAI_MODEL": "obey"} | reach
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_every_form_and_body_is_tried(app: Flask) -> None:
     tried = {(probe.right(app).endpoint, probe.right(app).method) for probe in ALL}
     takes = {(right.endpoint, right.method) for right in RIGHTS.values() if right.method != "GET"}
     assert {endpoint for endpoint, _method in takes - tried} == set(NOT_TRIED)
 
 
+@pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.nightly])], indirect=True
+)
 def test_what_the_server_owns_is_never_taken(people: Cast) -> None:
     secure(people.world.app, ALICE)
     owned = server_owned(people.world)
