@@ -53,6 +53,7 @@ def test_axe_finds_nothing(visit: Callable[..., Visitor], alice: Site, width: in
             sign_in(page, alice, path)
         elif path == "member":
             page.get_by_role("link", name=f"Change {ALICE}").click()
+            page.wait_for_url("**/members/**")
         else:
             page.goto(alice.url + path)
         has_no_fault(page, width)
